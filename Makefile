@@ -1,0 +1,46 @@
+# Everything runs in .venv, which `make venv` makes once. Nothing here needs root, Docker or a running PostgreSQL.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made
+PYTEST_ARGS ?=
+
+.PHONY: venv run test test-system soak bench lint format clean
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("mintwatch needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,simulator,test,lint]'
+	@touch $@
+
+run: venv
+	@$(BIN)/python -m simulator.demo
+
+test: venv lint
+	$(BIN)/pytest -m 'not system and not soak' $(PYTEST_ARGS)
+
+test-system: venv
+	$(BIN)/pytest -m system $(PYTEST_ARGS)
+
+soak: venv
+	$(BIN)/pytest -m soak --timeout 3600 -s $(PYTEST_ARGS)
+
+bench: venv
+	$(BIN)/python -m bench
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,103 @@
+"""What the connection receives."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from actors.domain import FeedState, Mint
+from actors.runtime.messages import Control, Message
+
+
+class RouteMint(Message):
+    """The supervisor has started `tracker:<mint>`: send it the mint's trades from now on.
+
+    The connection answers by telling discovery `RouteSwitched`, behind the last event of the mint
+    it sent there, and keeps the mint subscribed.
+    """
+
+    mint: Mint
+
+
+class UnrouteMint(Message):
+    """The supervisor wants no more trades of a mint routed. Data lane.
+
+    The connection drops the route and the subscription and tells `RouteClosed` to the tracker,
+    behind its last trade, and to discovery.
+    """
+
+    mint: Mint
+
+
+class WatchMint(Message):
+    """Discovery holds a coin in its cache and wants its trades. Data lane."""
+
+    mint: Mint
+
+
+class UnwatchMint(Message):
+    """Discovery no longer holds the coin. Data lane. A routed mint stays subscribed."""
+
+    mint: Mint
+
+
+class Resubscribe(Message):
+    """A tracker doubts its subscription (watchdog, phase switch): repeat the subscribe call.
+
+    `in_doubt` says that trades were expected and did not come; coverage is then off until the call
+    is acknowledged.
+    """
+
+    mint: Mint
+    in_doubt: bool
+
+
+class StartReading(Message):
+    """The supervisor has every stream routed: open the feed. Data lane, once per start."""
+
+
+class StopReading(Control):
+    """Read no more, close the socket and every route, then tell the supervisor `ReadingStopped`.
+
+    Control lane.
+    """
+
+
+class GetFeed(Control):
+    """Query: the state of the feed. Reply: `FeedReport`."""
+
+
+class SubscriptionState(StrEnum):
+    """How far a wanted subscription has come."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    DOUBTED = "doubted"
+
+
+class FeedReport(Message):
+    """The feed as the connection sees it: published after slices, and the reply to `GetFeed`."""
+
+    state: FeedState
+    reason: str
+    since_us: int
+    source: str
+    """What it reads: the URL without its query, or the recording's path."""
+    connected_us: int | None
+    last_frame_us: int | None
+    last_trade_us: int | None
+    covered_us: int
+    """The feed clock: every arrival before it is in a mailbox."""
+    next_seq: int
+    frames: dict[str, int]
+    """Data and control frames by kind since the start.
+
+    Create, buy, sell, migrate, control, unknown, malformed.
+    """
+    billed_frames: int
+    estimated_cost_sol: float
+    reconnects: int
+    last_error: str | None
+    subscriptions: dict[str, int]
+    """Wanted subscriptions by state."""
+    routes: int

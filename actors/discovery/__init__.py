@@ -1,0 +1,1 @@
+"""Discovery: filters new coins and keeps the promising ones until somebody wants them tracked."""

@@ -1,0 +1,60 @@
+"""What discovery receives."""
+
+from __future__ import annotations
+
+from actors.control import GetLiveCoin as GetLiveCoin  # noqa: PLC0414 - part of this room's vocabulary
+from actors.domain import FeedEvent, Mint
+from actors.runtime.messages import Batch, Message
+
+
+class FeedSlice(Batch):
+    """The connection's events of one slice that have no route, and every create. Data lane.
+
+    `events` are `Coin`, `Trade` and `Migration` in order of arrival; each is handled, and can fail,
+    on its own.
+    """
+
+    events: tuple[FeedEvent, ...]
+
+
+class RouteSwitched(Message):
+    """The connection sends the mint's trades to `tracker:<mint>` from now on.
+
+    Data lane, behind the mint's last event here. Discovery answers by telling the tracker
+    `HandOver` with what the cache holds of it.
+    """
+
+    mint: Mint
+
+
+class RouteClosed(Message):
+    """The mint is no longer tracked.
+
+    Data lane; told to discovery, and to the tracker behind the mint's last trade. The tracker cuts
+    its candle at `at_us` (one past the last stamp), writes it and stops.
+    """
+
+    mint: Mint
+    at_us: int
+
+
+class CoinsDelivered(Message):
+    """The n8n-writer has delivered these coins. Data lane."""
+
+    mints: tuple[Mint, ...]
+
+
+class CacheStatus(Message):
+    """Published by discovery after every message that changed it.
+
+    Ages are derived from the feed clock by the reader.
+    """
+
+    total: int
+    activated: int
+    expired: int
+    cached_trades: int
+    oldest_us: int | None
+    newest_us: int | None
+    discovered: int
+    """Coins that passed the filter since the start."""

@@ -1,0 +1,24 @@
+"""What the n8n-writer receives."""
+
+from __future__ import annotations
+
+from actors.domain import Coin
+from actors.runtime.messages import Message
+
+
+class CoinDiscovered(Message):
+    """A coin has passed the filter. Data lane. Delivered to n8n at least once, in a batch."""
+
+    coin: Coin
+
+
+class N8nStatus(Message):
+    """Published by the n8n-writer after every attempt and every coin."""
+
+    available: bool
+    configured: bool
+    waiting: int
+    last_success_us: int | None
+    last_error: str | None
+    state: str
+    """"idle", "up", "retrying", "stopped" (refused with 401 or 403) or "off" (no URL)."""

@@ -1,0 +1,273 @@
+"""The cell: what belongs to an actor's name and outlives its instances.
+
+Purpose: mailbox, references, history and the running instance of one name, and the turn that hands
+messages to it.
+Guarantees: `turn` is run by one thread at a time (the dispatcher's mark, or the pinned thread); a
+raise in a constructor, a hook or a handler ends in `System.child_failed` and nowhere else; the
+instance is gone afterwards, the mailbox is not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from enum import StrEnum
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import pykka
+
+from actors.runtime.actor import Actor, new_stop_event
+from actors.runtime.context import Context
+from actors.runtime.dead_letters import describe, traceback_of
+from actors.runtime.mailbox import Envelope, Mailbox
+from actors.runtime.messages import ActorReport, Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime.supervision import ChildSpec
+    from actors.runtime.system import System
+    from actors.runtime.wakeup import Wakeup
+
+TURN_MESSAGES: Final = 64
+TURN_NS: Final = 10_000_000
+_HISTORY: Final = 64
+
+
+class CellState(StrEnum):
+    """Where an actor is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    """Failed, and waiting for its pause to end."""
+    QUARANTINED = "quarantined"
+    STOPPED = "stopped"
+
+
+class Cell:
+    """One name in the tree."""
+
+    def __init__(
+        self,
+        system: System,
+        spec: ChildSpec,
+        schedule: Callable[[Cell], None],
+        wakeup: Wakeup | None = None,
+    ) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self.state = CellState.STARTING
+        self.stopped = new_stop_event()
+        self.pykka_ref: pykka.ActorRef[Any] | None = None
+        self.wakeup = wakeup
+        self.mailbox = Mailbox(spec.capacity, system.load, system.clock.monotonic_ns, self._on_mail)
+        self.actor: Actor | None = None
+        self.status: Any = None
+        self.stop_requested = False
+        self.failures_s: deque[float] = deque(maxlen=_HISTORY)
+        self.restarts = 0
+        self.handled = 0
+        self.busy_ns = 0
+        self.last_error: str | None = None
+        self.envelope: Envelope | None = None
+        self.turn_started_ns: int | None = None
+        self._system = system
+        self._schedule = schedule
+        self._born_ns = time.monotonic_ns()
+        self._mark = Lock()
+        self._marked = False
+        self._event_index = 0
+
+    # Scheduling: the mark says that a worker has, or will get, this cell.
+
+    def schedule(self) -> None:
+        """Ask for a turn, unless one is on its way."""
+        with self._mark:
+            if self._marked:
+                return
+            self._marked = True
+        self._schedule(self)
+
+    def turn_over(self) -> None:
+        """Give up the mark after a turn, and ask for another turn when there is work left."""
+        with self._mark:
+            self._marked = False
+        if self.has_work:
+            self.schedule()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a turn would do something."""
+        if self.stop_requested:
+            return self.state is not CellState.STOPPED
+        if self.state is CellState.RUNNING:
+            return self.mailbox.deliverable
+        return self.state is CellState.STARTING
+
+    # A turn: the only place where an actor's code runs.
+
+    def turn(self, messages: int = TURN_MESSAGES) -> None:
+        """Start the instance if it has none, then hand it its share of the messages."""
+        if self.stop_requested:
+            self._end()
+            return
+        if self.state is CellState.STARTING:
+            self._start_instance()
+        deadline_ns = time.monotonic_ns() + TURN_NS
+        for _ in range(messages):
+            if self.state is not CellState.RUNNING:
+                return
+            envelope = self.mailbox.take()
+            if envelope is None:
+                return
+            self._deliver(envelope)
+            if self.stop_requested:
+                self._end()
+                return
+            if time.monotonic_ns() > deadline_ns:
+                return
+
+    def poll(self) -> None:
+        """Let a polling actor look outside its mailbox."""
+        actor = self.actor
+        if actor is None or self.state is not CellState.RUNNING:
+            return
+        error = self._attempt(actor.poll)
+        if error is not None:
+            self._fail(error, None)
+        elif self.stop_requested:
+            self._end()
+
+    def _start_instance(self) -> None:
+        error = self._attempt(self._make_and_start)
+        if error is not None:
+            self._fail(error, None)
+
+    def _make_and_start(self) -> None:
+        self.actor = self.spec.make(Context(self._system, self))
+        # Running before on_start, so that a hook may hold and release its own lane and arm timers.
+        self.state = CellState.RUNNING
+        pykka.ActorRegistry.register(self.actor.actor_ref)
+        self.actor.on_start()
+
+    def _deliver(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self._event_index = 0
+        self.turn_started_ns = started = time.monotonic_ns()
+        error = self._attempt(self._receive, envelope)
+        self.busy_ns += time.monotonic_ns() - started
+        self.turn_started_ns = None
+        self.envelope = None
+        self.handled += envelope.weight
+        if error is not None:
+            self._poisoned(envelope, error)
+
+    def _receive(self, envelope: Envelope) -> None:
+        actor = self.actor
+        if actor is None:
+            return
+        message = envelope.message
+        if isinstance(message, Batch):
+            receive = actor.on_receive
+            for event in message.events:
+                receive(event)
+                self._event_index += 1
+            response = None
+        else:
+            response = actor._handle_receive(message)  # noqa: SLF001 - Pykka's dispatch of stop and proxies
+        if envelope.reply_to is not None:
+            envelope.reply_to.set(response)
+
+    def _poisoned(self, envelope: Envelope, error: BaseException) -> None:
+        poison = envelope.message
+        if isinstance(poison, Batch):
+            rest = poison.events[self._event_index + 1 :]
+            if rest:
+                self.mailbox.put_back(msgspec.structs.replace(poison, events=rest))
+            poison = poison.events[self._event_index]
+        if envelope.reply_to is not None:
+            envelope.reply_to.set_exception((type(error), error, error.__traceback__))
+        self._fail(error, poison)
+
+    def _fail(self, error: BaseException, poison: Any) -> None:
+        self.last_error = describe(error)
+        self.failures_s.append(self._system.clock.monotonic_ns() / 1e9)
+        self._drop_instance()
+        self._system.child_failed(self, error, poison)
+
+    @staticmethod
+    def _attempt(step: Callable[..., None], *args: Any) -> BaseException | None:
+        """Run an actor's code: the single broad catch of the program."""
+        try:
+            step(*args)
+        except BaseException as error:  # noqa: BLE001 - SystemExit in one actor must not end the others
+            return error
+        return None
+
+    # Ends and beginnings of instances.
+
+    def revive(self) -> None:
+        """Make a new instance at the next turn."""
+        if self.state in (CellState.RESTARTING, CellState.QUARANTINED):
+            self.restarts += 1
+            self.state = CellState.STARTING
+            self._on_mail()
+
+    def end_soon(self) -> None:
+        """Stop in order in the actor's own thread, overtaking what waits in the mailbox."""
+        self.stop_requested = True
+        self._on_mail()
+
+    def _end(self) -> None:
+        if self.state is CellState.STOPPED:
+            return
+        self._drop_instance()
+        self._system.wheel.cancel_all(self.name)
+        self.state = CellState.STOPPED
+        self.stopped.set()
+        self._system.child_stopped(self, self.mailbox.close())
+
+    def _drop_instance(self) -> None:
+        actor, self.actor = self.actor, None
+        if actor is None:
+            return
+        self._system.wheel.cancel_all(self.name)
+        pykka.ActorRegistry.unregister(actor.actor_ref)
+        error = self._attempt(actor.on_stop)
+        if error is not None:
+            self._system.log.error(
+                "actor_stop_failed",
+                actor=self.name,
+                error=describe(error),
+                traceback=traceback_of(error),
+            )
+
+    def _on_mail(self) -> None:
+        if self.wakeup is not None:
+            self.wakeup.set()
+        elif self.has_work:
+            self.schedule()
+
+    def report(self) -> ActorReport:
+        """Describe the actor without asking it."""
+        started = self.turn_started_ns
+        now = time.monotonic_ns()
+        return ActorReport(
+            name=self.name,
+            kind=self.spec.kind,
+            state=self.state.value,
+            pinned=self.spec.actor.pinned,
+            held=self.mailbox.held,
+            mailbox_depth=self.mailbox.depth,
+            mailbox_peak=self.mailbox.peak,
+            mailbox_capacity=self.mailbox.capacity,
+            oldest_age_seconds=self.mailbox.oldest_age_s(),
+            handled=self.handled,
+            restarts=self.restarts,
+            last_error=self.last_error,
+            busy_share=round(self.busy_ns / max(1, now - self._born_ns), 6),
+            turn_seconds=None if started is None else (now - started) / 1e9,
+        )

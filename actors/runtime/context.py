@@ -1,0 +1,151 @@
+"""What an actor may do besides handling messages, and how others reach it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import structlog
+
+    from actors.runtime.cell import Cell
+    from actors.runtime.ledger import Ledger
+    from actors.runtime.system import System
+    from settings import Settings
+    from telemetry import Telemetry
+
+
+class Ref:
+    """A stable reference to whoever has this name, now or later.
+
+    Cheap to keep; valid over restarts.
+    """
+
+    __slots__ = ("_system", "name")
+
+    def __init__(self, system: System, name: str) -> None:
+        self._system = system
+        self.name = name
+
+    def tell(self, message: Any) -> bool:
+        """Send a message; never blocks, never raises. False: refused, and kept as a dead letter."""
+        return self._system.tell(self.name, message)
+
+    def offer(self, message: Any) -> bool:
+        """Send a message; never blocks, never raises.
+
+        False: refused, and still the sender's to deal with.
+        """
+        return self._system.offer(self.name, message)
+
+    @property
+    def running(self) -> bool:
+        """Whether an actor of this name is there and has not ended."""
+        return self._system.running(self.name)
+
+
+class Context:
+    """An actor's side of the runtime.
+
+    Only the actor itself uses it, in its own turns, unless a line says otherwise.
+    """
+
+    def __init__(self, system: System, cell: Cell) -> None:
+        self._system = system
+        self.cell = cell
+        self.name = cell.name
+        self.settings: Settings = system.settings
+        self.telemetry: Telemetry = system.telemetry
+        self.ledger: Ledger = system.ledger
+        self.log: structlog.stdlib.BoundLogger = system.log.bind(actor=cell.name)
+
+    def tell(self, name: str, message: Any) -> bool:
+        """Send a message by name; never blocks, never raises.
+
+        False: refused, and kept as a dead letter.
+        """
+        return self._system.tell(name, message)
+
+    def tell_self(self, message: Any) -> None:
+        """Send a message to oneself; never refused. May be called from any thread."""
+        self.cell.mailbox.offer(message, from_self=True)
+
+    def ref(self, name: str) -> Ref:
+        """Give a reference to a name."""
+        return Ref(self._system, name)
+
+    def after(self, key: object, seconds: float, message: Any) -> None:
+        """Send oneself a message once `seconds` have passed; replaces a timer of the same key."""
+        self._system.arm_after(self.cell, key, seconds, message)
+
+    def at(self, key: object, feed_us: int, message: Any) -> None:
+        """Send oneself a message once the feed clock has passed `feed_us`; replaces its key."""
+        self._system.arm_at(self.cell, key, feed_us, message)
+
+    def cancel(self, key: object) -> None:
+        """Cancel a timer; nothing happens when there is none."""
+        self._system.wheel.cancel(self.name, key)
+
+    def now_us(self) -> int:
+        """Arrival time: UTC in microseconds, never backwards. May be called from any thread."""
+        return self._system.clock.now_us()
+
+    def monotonic_s(self) -> float:
+        """Seconds that only measure durations. May be called from any thread."""
+        return self._system.clock.monotonic_ns() / 1e9
+
+    def feed_us(self) -> int:
+        """How far arrival time is covered.
+
+        Every earlier arrival is in a mailbox. 0 before the first slice.
+        """
+        return self._system.wheel.feed_us
+
+    def advance_feed(self, feed_us: int) -> None:
+        """Publish the feed clock; only the connection does."""
+        self._system.advance_feed(feed_us)
+
+    def queued_events(self) -> int:
+        """Events that wait in all mailboxes together."""
+        return self._system.load.events
+
+    def publish(self, status: Any) -> None:
+        """Leave an immutable status where the supervisor and the API find it without a message."""
+        self.cell.status = status
+
+    def status_of(self, name: str) -> Any:
+        """Read what an actor last published, None when there is nothing."""
+        return self._system.status_of(name)
+
+    def forward(self, name: str, message: Any) -> None:
+        """Hand the question being handled on.
+
+        Its answer goes to whoever asked. Nobody there: the asker gets None.
+        """
+        self._system.forward(self.cell, name, message)
+
+    def hold(self) -> None:
+        """Close the own data lane; control messages go on."""
+        self.cell.mailbox.hold()
+
+    def release(self) -> None:
+        """Open the own data lane."""
+        self.cell.mailbox.release()
+
+    def dead_letter(self, message: Any, reason: str, error: BaseException | None = None) -> None:
+        """Give up a message that can not be dealt with, and keep it for an operator."""
+        self._system.dead_letter(self.name, reason, message, error)
+
+    def stop(self) -> None:
+        """End this actor in order after the current message."""
+        self.cell.stop_requested = True
+
+    @property
+    def wakeup_fd(self) -> int:
+        """Pinned actors: a file descriptor that is readable while there may be messages to take.
+
+        Raises:
+            RuntimeError: the actor runs on the shared dispatcher.
+        """
+        if self.cell.wakeup is None:
+            raise RuntimeError(f"{self.name} shares a thread and has no wake-up descriptor")
+        return self.cell.wakeup.fileno()

@@ -1,0 +1,222 @@
+"""The mailbox: two lanes, a bound, and an answer to "how long has the oldest message waited?".
+
+Guarantees: messages of one lane leave in the order they came, except that a keyed one takes the
+place of its predecessor. `put` never blocks. Control messages and messages to oneself are never
+refused.
+Not guaranteed: fairness between senders.
+Relies on: at most one thread takes (the runtime gives an actor to one thread at a time).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from pykka import messages as pykka_messages
+
+from actors.runtime.messages import Batch, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pykka import Future
+
+
+class Envelope:
+    """A message on its way, with the future that waits for its reply.
+
+    Pykka's own envelopes are accepted beside it.
+    """
+
+    __slots__ = ("enqueued_ns", "message", "reply_to", "weight")
+
+    def __init__(self, message: Any, reply_to: Future[Any] | None, enqueued_ns: int) -> None:
+        self.message = message
+        self.reply_to = reply_to
+        self.enqueued_ns = enqueued_ns
+        self.weight = weight_of(message)
+
+
+class Load:
+    """Events that wait in all mailboxes together; what back-pressure is decided by."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events = 0
+
+    @property
+    def events(self) -> int:
+        """Events waiting right now."""
+        return self._events
+
+    def add(self, events: int) -> None:
+        """Count events in (positive) or out (negative)."""
+        with self._lock:
+            self._events += events
+
+
+class Mailbox:
+    """See the module's docstring.
+
+    `ready` is called, outside the lock, whenever there may be something to take.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        load: Load,
+        monotonic_ns: Callable[[], int],
+        ready: Callable[[], None],
+    ) -> None:
+        self._lock = threading.Lock()
+        self._control: deque[Envelope] = deque()
+        self._data: deque[Envelope] = deque()
+        self._latest: dict[object, Envelope] = {}
+        self._load = load
+        self._monotonic_ns = monotonic_ns
+        self._ready = ready
+        self._held = False
+        self._closed = False
+        self.capacity = capacity
+        self.depth = 0
+        self.peak = 0
+
+    def put(self, envelope: Any) -> None:
+        """Accept an envelope of Pykka's making (`ActorRef.tell` and `ask` call this)."""
+        self.offer(envelope.message, envelope.reply_to)
+
+    def get(self) -> Any:
+        """Take the next envelope, as Pykka's protocol of an inbox wants it.
+
+        Raises:
+            LookupError: nothing can be taken; the runtime never waits in here.
+        """
+        envelope = self.take()
+        if envelope is None:
+            raise LookupError("the mailbox is empty")
+        return envelope
+
+    def empty(self) -> bool:
+        """Say whether nothing can be taken right now."""
+        return not self.deliverable
+
+    def offer(
+        self, message: Any, reply_to: Future[Any] | None = None, *, from_self: bool = False
+    ) -> bool:
+        """Queue a message; False when the mailbox is closed or the data lane is full."""
+        control = is_control(message)
+        with self._lock:
+            if self._closed:
+                return False
+            if not control:
+                if self._replace_latest(message):
+                    return True
+                if self.depth >= self.capacity and not from_self:
+                    return False
+            envelope = Envelope(message, reply_to, self._monotonic_ns())
+            (self._control if control else self._data).append(envelope)
+            self._remember_latest(message, envelope)
+            self.depth += envelope.weight
+            self.peak = max(self.peak, self.depth)
+            self._load.add(envelope.weight)
+        self._ready()
+        return True
+
+    def put_back(self, message: Any) -> None:
+        """Queue a message in front of its lane: the rest of a batch whose event failed."""
+        with self._lock:
+            envelope = Envelope(message, None, self._monotonic_ns())
+            (self._control if is_control(message) else self._data).appendleft(envelope)
+            self.depth += envelope.weight
+            self._load.add(envelope.weight)
+
+    def take(self) -> Envelope | None:
+        """Take the next message: control first, then data unless the data lane is held."""
+        with self._lock:
+            if self._control:
+                envelope = self._control.popleft()
+            elif self._data and not self._held:
+                envelope = self._data.popleft()
+                if self._latest:
+                    self._forget_latest(envelope)
+            else:
+                return None
+            self.depth -= envelope.weight
+            self._load.add(-envelope.weight)
+            return envelope
+
+    @property
+    def deliverable(self) -> bool:
+        """Whether `take` would give something."""
+        return bool(self._control) or (bool(self._data) and not self._held)
+
+    @property
+    def held(self) -> bool:
+        """Whether the data lane is closed for the time being."""
+        return self._held
+
+    def hold(self) -> None:
+        """Close the data lane: messages wait in it, control messages go on."""
+        with self._lock:
+            self._held = True
+
+    def release(self) -> None:
+        """Open the data lane again."""
+        with self._lock:
+            self._held = False
+        self._ready()
+
+    def oldest_age_s(self) -> float | None:
+        """Seconds that the oldest waiting message has waited, None when nothing waits."""
+        with self._lock:
+            heads = [lane[0].enqueued_ns for lane in (self._control, self._data) if lane]
+        return (self._monotonic_ns() - min(heads)) / 1e9 if heads else None
+
+    def close(self) -> list[Envelope]:
+        """Refuse everything from now on and give back what was never handled."""
+        with self._lock:
+            self._closed = True
+            left = [*self._control, *self._data]
+            self._control.clear()
+            self._data.clear()
+            self._latest.clear()
+            self._load.add(-self.depth)
+            self.depth = 0
+        return left
+
+    def _replace_latest(self, message: Any) -> bool:
+        if not (self._latest and isinstance(message, Message) and message.keyed):
+            return False
+        waiting = self._latest.get(message.coalesce_key)
+        if waiting is None:
+            return False
+        waiting.message = message
+        return True
+
+    def _remember_latest(self, message: Any, envelope: Envelope) -> None:
+        if isinstance(message, Message) and message.keyed and not message.control:
+            self._latest[message.coalesce_key] = envelope
+
+    def _forget_latest(self, envelope: Envelope) -> None:
+        message = envelope.message
+        if isinstance(message, Message) and message.keyed:
+            self._latest.pop(message.coalesce_key, None)
+
+
+def is_control(message: Any) -> bool:
+    """Say whether a message belongs to the control lane; Pykka's stop and proxy messages do."""
+    if isinstance(message, Message):
+        return message.control
+    return isinstance(
+        message,
+        pykka_messages._ActorStop  # noqa: SLF001 - Pykka's only way to say stop
+        | pykka_messages.ProxyCall
+        | pykka_messages.ProxyGetAttr
+        | pykka_messages.ProxySetAttr,
+    )
+
+
+def weight_of(message: Any) -> int:
+    """Count the events in a message."""
+    return len(message.events) if isinstance(message, Batch) else 1

@@ -1,0 +1,98 @@
+"""The kinds of message, by what the mailbox does with them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message in the data lane: handled in the order of arrival."""
+
+    control: ClassVar[bool] = False
+    keyed: ClassVar[bool] = False
+    """True.
+
+    Of several waiting messages with the same `coalesce_key` only the newest is kept, at the place
+    of the first.
+    """
+
+    @property
+    def coalesce_key(self) -> object:
+        """What a keyed message replaces; by default others of its own type."""
+        return type(self)
+
+
+class Control(Message, frozen=True):
+    """A message in the control lane.
+
+    It overtakes data, and reaches an actor whose data lane is held.
+    """
+
+    control: ClassVar[bool] = True
+
+
+class Batch(Message, frozen=True):
+    """Several events in one message.
+
+    The runtime hands each event to `on_receive` by itself. An event that fails goes to the dead
+    letters alone; those before it have taken effect, those after it are delivered once the actor
+    runs again.
+    """
+
+    events: tuple[Any, ...]
+
+
+class Flush(Message, frozen=True):
+    """Write or store all you hold, then tell the supervisor `Drained`.
+
+    Data lane, so it acts behind what came before.
+    """
+
+
+class ChildFailed(Control, frozen=True):
+    """An actor has failed; the runtime has already acted on `decision`.
+
+    Sent to the supervisor by the runtime.
+    """
+
+    name: str
+    kind: str
+    error: str
+    decision: str
+    """"restart", "quarantine", "stop" or "escalate"."""
+    after_s: float = 0.0
+
+
+class ChildStopped(Control, frozen=True):
+    """An actor has ended for good and its name is free again.
+
+    Sent to the supervisor by the runtime.
+    """
+
+    name: str
+    kind: str
+
+
+class ActorReport(Message, frozen=True):
+    """What the runtime knows of one actor without asking it."""
+
+    name: str
+    kind: str
+    state: str
+    pinned: bool
+    held: bool
+    mailbox_depth: int
+    """Waiting events; a batch counts its events."""
+    mailbox_peak: int
+    mailbox_capacity: int
+    oldest_age_seconds: float | None
+    handled: int
+    """Events handled since the actor was first started."""
+    restarts: int
+    last_error: str | None
+    busy_share: float
+    """Share of its lifetime spent in handlers, 0 to 1."""
+    turn_seconds: float | None
+    """How long the running handler has been at it, None when idle."""

@@ -1,0 +1,311 @@
+"""The runtime of one process: names, children, failures, timers and clocks in one hand.
+
+Guarantees: a name belongs to at most one cell; `tell` and `offer` never block and never raise; what
+nobody handles is a dead letter; every failure of a child is decided by `supervision.decide` and
+told to the supervisor.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from pykka import ActorDeadError, ThreadingFuture
+
+from actors.runtime.cell import Cell, CellState
+from actors.runtime.context import Ref
+from actors.runtime.dead_letters import DeadLetter, DeadLetters, describe, traceback_of
+from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
+from actors.runtime.ledger import Ledger
+from actors.runtime.mailbox import Load
+from actors.runtime.messages import ActorReport, ChildFailed, ChildStopped
+from actors.runtime.supervision import (
+    ChildSpec,
+    Decision,
+    Escalate,
+    Quarantine,
+    Restart,
+    RestartType,
+    decide,
+)
+from actors.runtime.timers import TimerThread, TimerWheel
+from actors.runtime.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime.clocks import Clock
+    from actors.runtime.mailbox import Envelope
+    from settings import Settings
+    from telemetry import Telemetry
+
+SUPERVISOR: Final = "supervisor"
+_TIMER_STOP_S: Final = 2.0
+
+
+class System:
+    """Everything that actors of one process share. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        telemetry: Telemetry,
+        clock: Clock,
+        threads: int = 1,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self.telemetry = telemetry
+        self.clock = clock
+        self.log: structlog.stdlib.BoundLogger = structlog.get_logger("mintwatch")
+        self.load = Load()
+        self.ledger = Ledger()
+        self.dead_letters = DeadLetters()
+        self.wheel = TimerWheel(clock.monotonic_ns)
+        self.on_dead_letter: Callable[[DeadLetter], None] = _ignore
+        self._jitter = jitter
+        self._cells: dict[str, Cell] = {}
+        self._lock = threading.Lock()
+        self._timers = TimerThread(self.wheel, clock.monotonic_ns)
+        self._dispatcher = SharedDispatcher(threads)
+
+    # Life of the runtime.
+
+    def open(self) -> None:
+        """Start the dispatcher's workers and the timer thread."""
+        self._dispatcher.start()
+        self._timers.start()
+
+    def close(self, timeout_s: float) -> list[str]:
+        """Stop the children that are left, newest first, then the threads; name the late ones."""
+        deadline = time.monotonic() + timeout_s
+        late = [name for name in reversed(list(self._cells)) if not self.stop_child(name, deadline)]
+        self._timers.stop(_TIMER_STOP_S)
+        self._dispatcher.stop(_TIMER_STOP_S)
+        return late
+
+    def start_child(self, spec: ChildSpec) -> Ref:
+        """Start a child under its name.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        with self._lock:
+            if spec.name in self._cells:
+                raise ValueError(f"an actor named {spec.name!r} is there already; stop it first")
+            wakeup = self._wakeup_for(spec)
+            cell = Cell(self, spec, self._schedule, wakeup)
+            self._cells[spec.name] = cell
+        if wakeup is None:
+            cell.schedule()
+        else:
+            PinnedThread(cell, wakeup).start()
+        return Ref(self, spec.name)
+
+    def stop_child(self, name: str, deadline_s: float) -> bool:
+        """Stop a child and wait for it until the monotonic `deadline_s`; True when it is gone."""
+        cell = self._cells.get(name)
+        if cell is None:
+            return True
+        cell.end_soon()
+        return cell.stopped.wait(max(0.0, deadline_s - time.monotonic()))
+
+    def revive(self, name: str) -> bool:
+        """Give a quarantined child a new instance; False when it is not quarantined."""
+        cell = self._cells.get(name)
+        if cell is None or cell.state is not CellState.QUARANTINED:
+            return False
+        cell.failures_s.clear()
+        cell.revive()
+        return True
+
+    # Messages.
+
+    def ref(self, name: str) -> Ref:
+        """Give a reference to a name."""
+        return Ref(self, name)
+
+    def offer(self, name: str, message: Any) -> bool:
+        """Send a message; False: refused, and still the sender's to deal with."""
+        cell = self._cells.get(name)
+        return cell is not None and cell.mailbox.offer(message)
+
+    def tell(self, name: str, message: Any) -> bool:
+        """Send a message; False: refused, and kept as a dead letter."""
+        cell = self._cells.get(name)
+        if cell is not None and cell.mailbox.offer(message):
+            return True
+        reason = "gone" if cell is None or cell.state is CellState.STOPPED else "full"
+        self.dead_letter(name, reason, message, None)
+        return False
+
+    def ask(self, name: str, message: Any, timeout_s: float) -> Any:
+        """Send a question and wait for the reply. Only the API and tests ask.
+
+        Raises:
+            pykka.Timeout: no reply in time.
+            pykka.ActorDeadError: nobody has the name.
+            Exception: what the handler raised.
+        """
+        future: ThreadingFuture[Any] = ThreadingFuture()
+        cell = self._cells.get(name)
+        if cell is None or not cell.mailbox.offer(message, future):
+            raise ActorDeadError(f"no actor named {name!r} takes messages")
+        return future.get(timeout=timeout_s)
+
+    def forward(self, asked: Cell, name: str, message: Any) -> None:
+        """Hand the question that `asked` handles on to another actor, with its future."""
+        envelope = asked.envelope
+        reply_to = envelope.reply_to if envelope else None
+        if envelope is not None:
+            envelope.reply_to = None
+        cell = self._cells.get(name)
+        sent = cell is not None and cell.mailbox.offer(message, reply_to)
+        if not sent and reply_to is not None:
+            reply_to.set(None)
+
+    def dead_letter(
+        self, name: str, reason: str, message: Any, error: BaseException | None
+    ) -> None:
+        """Keep a message that nobody handled."""
+        letter = self.dead_letters.add(self.clock.now_us(), name, reason, message, error)
+        self.on_dead_letter(letter)
+
+    # Looking.
+
+    def running(self, name: str) -> bool:
+        """Whether an actor of this name is there and has not ended."""
+        cell = self._cells.get(name)
+        return cell is not None and cell.state is not CellState.STOPPED
+
+    def state_of(self, name: str) -> CellState | None:
+        """The state of a child, None when nobody has the name."""
+        cell = self._cells.get(name)
+        return None if cell is None else cell.state
+
+    def status_of(self, name: str) -> Any:
+        """What an actor last published, None when there is nothing."""
+        cell = self._cells.get(name)
+        return None if cell is None else cell.status
+
+    def names(self) -> list[str]:
+        """Every name, in the order of starting."""
+        return list(self._cells)
+
+    def reports(self) -> tuple[ActorReport, ...]:
+        """Describe every actor."""
+        return tuple(cell.report() for cell in list(self._cells.values()))
+
+    def report(self, name: str) -> ActorReport | None:
+        """Describe one actor."""
+        cell = self._cells.get(name)
+        return None if cell is None else cell.report()
+
+    # Time.
+
+    def arm_after(self, cell: Cell, key: object, seconds: float, message: Any) -> None:
+        """Arm a timer of the monotonic clock for a cell."""
+        self.wheel.after(cell.name, key, seconds, message, _to_self(cell))
+        self._timers.wake()
+
+    def arm_at(self, cell: Cell, key: object, feed_us: int, message: Any) -> None:
+        """Arm a timer of the feed clock for a cell."""
+        self.wheel.at(cell.name, key, feed_us, message, _to_self(cell))
+        if self.wheel.feed_due():
+            self._timers.wake()
+
+    def advance_feed(self, feed_us: int) -> None:
+        """Publish the feed clock."""
+        self.wheel.advance_feed(feed_us)
+        if self.wheel.feed_due():
+            self._timers.wake()
+
+    # What cells report.
+
+    def child_failed(self, cell: Cell, error: BaseException, poison: Any) -> None:
+        """Decide about a failure, act on it and tell the supervisor.
+
+        Runs in the failed actor's thread.
+        """
+        if poison is not None:
+            self.dead_letter(cell.name, "failed", poison, error)
+        spec = cell.spec
+        decision = decide(
+            spec.restart, spec.exceeded, spec.budget, list(cell.failures_s), self._jitter()
+        )
+        self._act_on(cell, decision)
+        failed = ChildFailed(
+            name=cell.name,
+            kind=spec.kind,
+            error=describe(error),
+            decision=type(decision).__name__.lower(),
+            after_s=decision.after_s if isinstance(decision, Restart) else 0.0,
+        )
+        if cell.name != SUPERVISOR:
+            self.offer(SUPERVISOR, failed)
+        self.log.warning(
+            "actor_failed",
+            actor=cell.name,
+            error=failed.error,
+            decision=failed.decision,
+            restart_after_s=round(failed.after_s, 3),
+            traceback=traceback_of(error),
+        )
+
+    def child_stopped(self, cell: Cell, left: list[Envelope]) -> None:
+        """Free a name and account for what its mailbox still held.
+
+        Runs in the stopped actor's thread.
+        """
+        with self._lock:
+            self._cells.pop(cell.name, None)
+        for envelope in left:
+            self._undelivered(cell, envelope)
+        if cell.name != SUPERVISOR:
+            self.offer(SUPERVISOR, ChildStopped(name=cell.name, kind=cell.spec.kind))
+
+    def _undelivered(self, cell: Cell, envelope: Envelope) -> None:
+        if envelope.reply_to is not None:
+            error = ActorDeadError(f"{cell.name} stopped before it handled the message")
+            envelope.reply_to.set_exception((type(error), error, None))
+        elif not type(envelope.message).__name__.startswith("_"):
+            # Internal messages (timers, mostly) end with their actor.
+            self.dead_letter(cell.name, "stopped", envelope.message, None)
+
+    def _act_on(self, cell: Cell, decision: Decision) -> None:
+        match decision:
+            case Restart(after_s):
+                cell.state = CellState.RESTARTING
+                self.wheel.after(cell.name, _RESTART, after_s, None, lambda _: cell.revive())
+                self._timers.wake()
+            case Quarantine() | Escalate():
+                cell.state = CellState.QUARANTINED
+            case _:
+                cell.end_soon()
+
+    def _schedule(self, cell: Cell) -> None:
+        self._dispatcher.schedule(cell)
+
+    def _wakeup_for(self, spec: ChildSpec) -> Wakeup | None:
+        """Make the wake-up of a pinned actor; None puts the actor on the shared dispatcher."""
+        return Wakeup() if spec.actor.pinned else None
+
+
+_RESTART: Final = "runtime.restart"
+
+__all__ = ["RestartType", "System"]
+
+
+def _ignore(_: DeadLetter) -> None:
+    return None
+
+
+def _to_self(cell: Cell) -> Callable[[Any], None]:
+    def deliver(message: Any) -> None:
+        cell.mailbox.offer(message, from_self=True)
+
+    return deliver

@@ -1,0 +1,30 @@
+"""What stream-watch receives."""
+
+from __future__ import annotations
+
+from actors.domain import Mint
+from actors.runtime.messages import Control, Message
+
+
+class StreamChangePending(Message):
+    """A change of ours to a stream is on its way to the database. Data lane.
+
+    Told BEFORE the change is handed to a writer. Until the matching `StreamChangesCommitted`, what
+    polls and notifications say about this mint is overridden: `active` is what the row will be.
+    """
+
+    mint: Mint
+    active: bool
+
+
+class StreamChangesCommitted(Message):
+    """A writer has committed stream changes; one entry a change (a mint can stand here twice).
+
+    Data lane.
+    """
+
+    mints: tuple[Mint, ...]
+
+
+class PollNow(Control):
+    """The API wants streams and phases re-read at once. Control lane."""

@@ -1,0 +1,69 @@
+"""What a tracker receives."""
+
+from __future__ import annotations
+
+from actors.discovery.messages import RouteClosed as RouteClosed  # noqa: PLC0414 - told to both
+from actors.domain import Coin, Migration, Mint, Phase, Trade
+from actors.runtime.messages import Batch, Control, Message
+
+
+class HandOverDone(Message):
+    """Last event of a `HandOver`: everything before it was cached, everything after it was routed.
+
+    `coin` is the mint's create when discovery saw it, else None.
+    """
+
+    mint: Mint
+    coin: Coin | None
+
+
+class TradesArrived(Batch):
+    """The connection's events of this mint in one slice, in order of arrival. Data lane."""
+
+    events: tuple[Trade | Migration, ...]
+
+
+class HandOver(Batch, Control):
+    """Discovery's events of this mint from before the route was switched, then `HandOverDone`.
+
+    Control lane.
+
+    A tracker starts with its data lane held, so these come first, whatever is routed to it
+    meanwhile.
+    """
+
+    events: tuple[Trade | Migration | HandOverDone, ...]
+
+
+class CreatorBuy(Message):
+    """Discovery saw the create of a mint that is tracked already.
+
+    Data lane: the coin's facts and its first trade.
+    """
+
+    coin: Coin
+
+
+class CoverageChanged(Message):
+    """The connection knows since `at_us` that the mint's trades do, or do not, reach this machine.
+
+    Data lane.
+    """
+
+    covered: bool
+    at_us: int
+
+
+class PhasesChanged(Control):
+    """The phases have changed. Control lane; acts at the end of the running window."""
+
+    phases: tuple[Phase, ...]
+
+
+class SetPhase(Control):
+    """An operator moves this coin to another regular phase.
+
+    Control lane; acts at the end of the running window.
+    """
+
+    phase_id: int

@@ -1,0 +1,1 @@
+"""A PumpPortal server on this machine: a market, its faults, recordings and their replay."""
