@@ -37,7 +37,7 @@ def writer_of(mint: Mint, writers: int) -> str:
     return writer_name(zlib.crc32(mint.encode("utf-8", "surrogatepass")) % writers)
 
 
-class TrackMint(Message):
+class TrackMint(Message, frozen=True):
     """Discovery, stream-watch or the API want a mint tracked. Data lane.
 
     A mint that is tracked already stays as it is. `started_us` is when the stream began (its age
@@ -59,14 +59,14 @@ class TrackMint(Message):
     """
 
 
-class UntrackMint(Message):
+class UntrackMint(Message, frozen=True):
     """Stream-watch or the API want a mint no longer tracked; an unknown mint is ignored. Data."""
 
     mint: Mint
     reason: str
 
 
-class TrackingEnded(Message):
+class TrackingEnded(Message, frozen=True):
     """A tracker has written its last candle because its coin graduated or outlived its last phase.
 
     Data lane.
@@ -77,13 +77,13 @@ class TrackingEnded(Message):
     reason: str
 
 
-class PhasesLoaded(Message):
+class PhasesLoaded(Message, frozen=True):
     """Stream-watch has (re)read `ref_coin_phases`. Data lane; sent at start and on every change."""
 
     phases: tuple[Phase, ...]
 
 
-class StreamsLoaded(Message):
+class StreamsLoaded(Message, frozen=True):
     """Stream-watch has told the supervisor of every stream that was active at its first reading.
 
     Data lane, once.
@@ -92,7 +92,7 @@ class StreamsLoaded(Message):
     count: int
 
 
-class FeedStateChanged(Message):
+class FeedStateChanged(Message, frozen=True):
     """The connection's feed went into another state.
 
     Data lane. `reason` is in the server's own words where it has any.
@@ -103,13 +103,13 @@ class FeedStateChanged(Message):
     at_us: int
 
 
-class FeedEnded(Message):
+class FeedEnded(Message, frozen=True):
     """A replayed recording has been read to its end. Data lane. The supervisor drains."""
 
     frames: int
 
 
-class ReadingStopped(Message):
+class ReadingStopped(Message, frozen=True):
     """The connection has stopped reading and closed every route, as asked by `StopReading`.
 
     Data lane.
@@ -118,7 +118,7 @@ class ReadingStopped(Message):
     last_arrived_us: int
 
 
-class Drained(Message):
+class Drained(Message, frozen=True):
     """A child has written or stored all it held, as asked by `Flush`. Data lane."""
 
     name: str
@@ -126,7 +126,7 @@ class Drained(Message):
     """Items that stay on disk because their destination is away."""
 
 
-class Drain(Control):
+class Drain(Control, frozen=True):
     """Stop in order.
 
     Read no more, cut and write every candle, empty the writers. Control lane; from a signal or the
@@ -136,21 +136,21 @@ class Drain(Control):
     reason: str
 
 
-class GetHealth(Control):
+class GetHealth(Control, frozen=True):
     """Query: is the system well? Reply: `HealthReport`."""
 
 
-class GetActors(Control):
+class GetActors(Control, frozen=True):
     """Query: what does every actor do? Reply: tuple of `actors.runtime.ActorReport`."""
 
 
-class GetActor(Control):
+class GetActor(Control, frozen=True):
     """Query: one actor by name. Reply: `actors.runtime.ActorReport`, or None."""
 
     name: str
 
 
-class GetLiveCoin(Control):
+class GetLiveCoin(Control, frozen=True):
     """Query: what is known of a mint in memory? Reply: `TrackerReport`, `CachedCoinReport` or None.
 
     The supervisor hands the question on to the mint's tracker, else to discovery, which answers the
@@ -160,11 +160,11 @@ class GetLiveCoin(Control):
     mint: Mint
 
 
-class GetLedger(Control):
+class GetLedger(Control, frozen=True):
     """Query: where is every received trade? Reply: `LedgerReport`."""
 
 
-class LedgerReport(Message):
+class LedgerReport(Message, frozen=True):
     """Trades received since the process started, and how many of them each place holds."""
 
     received: int
@@ -172,7 +172,7 @@ class LedgerReport(Message):
     balanced: bool
 
 
-class HealthReport(Message):
+class HealthReport(Message, frozen=True):
     """What `/health`, `/readyz` and `mintwatch status` are made of.
 
     Durations in seconds, times in microseconds UTC.
@@ -209,7 +209,7 @@ class HealthReport(Message):
     n8n_last_success_us: int | None
 
 
-class TrackerReport(Message):
+class TrackerReport(Message, frozen=True):
     """The live figures of one tracker.
 
     Amounts in lamports, prices in SOL; prices are None in a window without one.
@@ -241,7 +241,7 @@ class TrackerReport(Message):
     graduated: bool
 
 
-class CachedCoinReport(Message):
+class CachedCoinReport(Message, frozen=True):
     """A coin that discovery holds in its cache."""
 
     mint: Mint

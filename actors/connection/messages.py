@@ -8,7 +8,7 @@ from actors.domain import FeedState, Mint
 from actors.runtime.messages import Control, Message
 
 
-class RouteMint(Message):
+class RouteMint(Message, frozen=True):
     """The supervisor has started `tracker:<mint>`: send it the mint's trades from now on.
 
     The connection answers by telling discovery `RouteSwitched`, behind the last event of the mint
@@ -18,7 +18,7 @@ class RouteMint(Message):
     mint: Mint
 
 
-class UnrouteMint(Message):
+class UnrouteMint(Message, frozen=True):
     """The supervisor wants no more trades of a mint routed. Data lane.
 
     The connection drops the route and the subscription and tells `RouteClosed` to the tracker,
@@ -28,19 +28,19 @@ class UnrouteMint(Message):
     mint: Mint
 
 
-class WatchMint(Message):
+class WatchMint(Message, frozen=True):
     """Discovery holds a coin in its cache and wants its trades. Data lane."""
 
     mint: Mint
 
 
-class UnwatchMint(Message):
+class UnwatchMint(Message, frozen=True):
     """Discovery no longer holds the coin. Data lane. A routed mint stays subscribed."""
 
     mint: Mint
 
 
-class Resubscribe(Message):
+class Resubscribe(Message, frozen=True):
     """A tracker doubts its subscription (watchdog, phase switch): repeat the subscribe call.
 
     `in_doubt` says that trades were expected and did not come; coverage is then off until the call
@@ -51,18 +51,18 @@ class Resubscribe(Message):
     in_doubt: bool
 
 
-class StartReading(Message):
+class StartReading(Message, frozen=True):
     """The supervisor has every stream routed: open the feed. Data lane, once per start."""
 
 
-class StopReading(Control):
+class StopReading(Control, frozen=True):
     """Read no more, close the socket and every route, then tell the supervisor `ReadingStopped`.
 
     Control lane.
     """
 
 
-class GetFeed(Control):
+class GetFeed(Control, frozen=True):
     """Query: the state of the feed. Reply: `FeedReport`."""
 
 
@@ -75,7 +75,7 @@ class SubscriptionState(StrEnum):
     DOUBTED = "doubted"
 
 
-class FeedReport(Message):
+class FeedReport(Message, frozen=True):
     """The feed as the connection sees it: published after slices, and the reply to `GetFeed`."""
 
     state: FeedState
@@ -101,3 +101,7 @@ class FeedReport(Message):
     subscriptions: dict[str, int]
     """Wanted subscriptions by state."""
     routes: int
+
+
+class _Dialled(Message, frozen=True):
+    """An attempt to connect has an outcome. Data lane; from the attempt's thread, as a wake-up."""

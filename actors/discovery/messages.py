@@ -7,7 +7,7 @@ from actors.domain import FeedEvent, Mint
 from actors.runtime.messages import Batch, Message
 
 
-class FeedSlice(Batch):
+class FeedSlice(Batch, frozen=True):
     """The connection's events of one slice that have no route, and every create. Data lane.
 
     `events` are `Coin`, `Trade` and `Migration` in order of arrival; each is handled, and can fail,
@@ -17,7 +17,7 @@ class FeedSlice(Batch):
     events: tuple[FeedEvent, ...]
 
 
-class RouteSwitched(Message):
+class RouteSwitched(Message, frozen=True):
     """The connection sends the mint's trades to `tracker:<mint>` from now on.
 
     Data lane, behind the mint's last event here. Discovery answers by telling the tracker
@@ -27,7 +27,7 @@ class RouteSwitched(Message):
     mint: Mint
 
 
-class RouteClosed(Message):
+class RouteClosed(Message, frozen=True):
     """The mint is no longer tracked.
 
     Data lane; told to discovery, and to the tracker behind the mint's last trade. The tracker cuts
@@ -38,13 +38,13 @@ class RouteClosed(Message):
     at_us: int
 
 
-class CoinsDelivered(Message):
+class CoinsDelivered(Message, frozen=True):
     """The n8n-writer has delivered these coins. Data lane."""
 
     mints: tuple[Mint, ...]
 
 
-class CacheStatus(Message):
+class CacheStatus(Message, frozen=True):
     """Published by discovery after every message that changed it.
 
     Ages are derived from the feed clock by the reader.

@@ -6,13 +6,13 @@ from actors.domain import Coin
 from actors.runtime.messages import Message
 
 
-class CoinDiscovered(Message):
+class CoinDiscovered(Message, frozen=True):
     """A coin has passed the filter. Data lane. Delivered to n8n at least once, in a batch."""
 
     coin: Coin
 
 
-class N8nStatus(Message):
+class N8nStatus(Message, frozen=True):
     """Published by the n8n-writer after every attempt and every coin."""
 
     available: bool

@@ -99,6 +99,16 @@ class Cell:
             self.schedule()
 
     @property
+    def running(self) -> bool:
+        """Whether an instance is there to handle messages."""
+        return self.state is CellState.RUNNING
+
+    @property
+    def ended(self) -> bool:
+        """Whether the actor has ended for good."""
+        return self.state is CellState.STOPPED
+
+    @property
     def has_work(self) -> bool:
         """Whether a turn would do something."""
         if self.stop_requested:

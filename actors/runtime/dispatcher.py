@@ -6,8 +6,6 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Final
 
-from actors.runtime.cell import CellState
-
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
     from actors.runtime.wakeup import Wakeup
@@ -70,16 +68,15 @@ class PinnedThread:
 
     def _run(self) -> None:
         cell = self._cell
-        while cell.state is not CellState.STOPPED:
+        while not cell.ended:
             self._wakeup.clear()
             if cell.has_work:
                 cell.turn()
             if cell.has_work:
-                # More messages than one turn's share: a polling actor may look once, without
-                # waiting.
+                # More messages than one turn's share: a polling actor looks once, without waiting.
                 self._wakeup.set()
-            if cell.spec.actor.polls and cell.state is CellState.RUNNING:
+            if cell.spec.actor.polls and cell.running:
                 cell.poll()
-            elif cell.state is not CellState.STOPPED:
+            elif not cell.ended:
                 self._wakeup.wait(_IDLE_WAIT_S)
         self._wakeup.close()

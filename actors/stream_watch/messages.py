@@ -6,7 +6,7 @@ from actors.domain import Mint
 from actors.runtime.messages import Control, Message
 
 
-class StreamChangePending(Message):
+class StreamChangePending(Message, frozen=True):
     """A change of ours to a stream is on its way to the database. Data lane.
 
     Told BEFORE the change is handed to a writer. Until the matching `StreamChangesCommitted`, what
@@ -17,7 +17,7 @@ class StreamChangePending(Message):
     active: bool
 
 
-class StreamChangesCommitted(Message):
+class StreamChangesCommitted(Message, frozen=True):
     """A writer has committed stream changes; one entry a change (a mint can stand here twice).
 
     Data lane.
@@ -26,5 +26,5 @@ class StreamChangesCommitted(Message):
     mints: tuple[Mint, ...]
 
 
-class PollNow(Control):
+class PollNow(Control, frozen=True):
     """The API wants streams and phases re-read at once. Control lane."""

@@ -7,7 +7,7 @@ from actors.domain import Coin, Migration, Mint, Phase, Trade
 from actors.runtime.messages import Batch, Control, Message
 
 
-class HandOverDone(Message):
+class HandOverDone(Message, frozen=True):
     """Last event of a `HandOver`: everything before it was cached, everything after it was routed.
 
     `coin` is the mint's create when discovery saw it, else None.
@@ -17,13 +17,13 @@ class HandOverDone(Message):
     coin: Coin | None
 
 
-class TradesArrived(Batch):
+class TradesArrived(Batch, frozen=True):
     """The connection's events of this mint in one slice, in order of arrival. Data lane."""
 
     events: tuple[Trade | Migration, ...]
 
 
-class HandOver(Batch, Control):
+class HandOver(Batch, Control, frozen=True):
     """Discovery's events of this mint from before the route was switched, then `HandOverDone`.
 
     Control lane.
@@ -35,7 +35,7 @@ class HandOver(Batch, Control):
     events: tuple[Trade | Migration | HandOverDone, ...]
 
 
-class CreatorBuy(Message):
+class CreatorBuy(Message, frozen=True):
     """Discovery saw the create of a mint that is tracked already.
 
     Data lane: the coin's facts and its first trade.
@@ -44,7 +44,7 @@ class CreatorBuy(Message):
     coin: Coin
 
 
-class CoverageChanged(Message):
+class CoverageChanged(Message, frozen=True):
     """The connection knows since `at_us` that the mint's trades do, or do not, reach this machine.
 
     Data lane.
@@ -54,16 +54,23 @@ class CoverageChanged(Message):
     at_us: int
 
 
-class PhasesChanged(Control):
+class PhasesChanged(Control, frozen=True):
     """The phases have changed. Control lane; acts at the end of the running window."""
 
     phases: tuple[Phase, ...]
 
 
-class SetPhase(Control):
+class SetPhase(Control, frozen=True):
     """An operator moves this coin to another regular phase.
 
     Control lane; acts at the end of the running window.
     """
 
     phase_id: int
+
+
+class PhaseChosen(Message, frozen=True):
+    """Reply to `SetPhase`: whether the coin moves, and if not, why not, as a sentence."""
+
+    accepted: bool
+    refusal: str | None

@@ -1,0 +1,25 @@
+"""Which trades a message carries, so that one that nobody handles is still in the books. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.domain import Coin, Trade
+from actors.postgres_writer.messages import CandleClosed
+from actors.runtime.messages import Batch
+from actors.tracker.messages import CreatorBuy
+
+
+def trades_in(message: Any) -> int:
+    """Count the trades that are gone when this message is."""
+    match message:
+        case Trade():
+            return 1
+        case Coin(buy=buy) | CreatorBuy(coin=Coin(buy=buy)):
+            return 0 if buy is None else 1
+        case CandleClosed(candle):
+            return candle.num_trades
+        case Batch(events):
+            return sum(trades_in(event) for event in events)
+        case _:
+            return 0

@@ -1,0 +1,344 @@
+"""The supervisor: starts and ends trackers, hears of failures, answers for all, ends in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from actors.connection.messages import GetFeed, RouteMint, StartReading, StopReading, UnrouteMint
+from actors.control import (
+    CONNECTION,
+    DISCOVERY,
+    N8N_WRITER,
+    STREAM_WATCH,
+    Drain,
+    Drained,
+    FeedEnded,
+    FeedStateChanged,
+    GetActor,
+    GetActors,
+    GetHealth,
+    GetLedger,
+    GetLiveCoin,
+    HealthReport,
+    LedgerReport,
+    PhasesLoaded,
+    ReadingStopped,
+    StreamsLoaded,
+    TrackingEnded,
+    TrackMint,
+    UntrackMint,
+    tracker_name,
+)
+from actors.domain import Mint, Phase
+from actors.runtime import (
+    Actor,
+    ActorReport,
+    ChildFailed,
+    ChildStopped,
+    Context,
+    Flush,
+    Message,
+)
+from actors.supervisor.drain import DrainPlan, Stage
+from actors.supervisor.health import health_report
+from actors.supervisor.roster import Roster, Verdict
+from actors.tracker.messages import PhasesChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime import ChildSpec, Ref
+    from actors.runtime.cell import CellState
+    from actors.runtime.dead_letters import DeadLetter
+
+TRACKER: Final = "tracker"
+
+
+class Tree(Protocol):
+    """What the supervisor asks of the runtime: children come and go under their names."""
+
+    def start_child(self, spec: ChildSpec) -> Ref:
+        """Start a child under its name."""
+
+    def stop_child(self, name: str, deadline_s: float) -> bool:
+        """Stop a child; True when it is gone by the monotonic `deadline_s`."""
+
+    def state_of(self, name: str) -> CellState | None:
+        """Tell the state of a child."""
+
+    def reports(self) -> tuple[ActorReport, ...]:
+        """Describe every actor."""
+
+    def report(self, name: str) -> ActorReport | None:
+        """Describe one actor."""
+
+
+class _StageOverdue(Message, frozen=True):
+    stage: int
+
+
+@dataclass
+class SupervisorState:
+    """What outlives an instance of the supervisor."""
+
+    roster: Roster
+    drain: DrainPlan
+    started_us: int
+    phases: tuple[Phase, ...] = ()
+    streams_loaded: bool = False
+    letters: list[DeadLetter] = field(default_factory=list)
+
+
+class SupervisorActor(Actor):
+    """See the module's docstring.
+
+    Args:
+        context: the runtime's side.
+        state: what outlives this instance.
+        tree: the runtime, for starting and stopping children.
+        tracker_spec: makes the child spec of a mint's tracker.
+        writers: names of the postgres-writers.
+        finished: called once with the exit code when the drain is done; must not block.
+    """
+
+    pinned: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        state: SupervisorState,
+        tree: Tree,
+        tracker_spec: Callable[[TrackMint, tuple[Phase, ...]], ChildSpec],
+        writers: tuple[str, ...],
+        finished: Callable[[int], None],
+    ) -> None:
+        super().__init__(context)
+        self._state = state
+        self._tree = tree
+        self._tracker_spec = tracker_spec
+        self._writers = writers
+        self._finished = finished
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle what the tree reports; questions are answered by `_answer`."""
+        match message:
+            case TrackMint():
+                self._track(message)
+            case UntrackMint(mint, reason):
+                self._untrack(mint, reason)
+            case TrackingEnded(mint, _, reason):
+                self._untrack(mint, reason)
+            case ChildStopped(name, kind):
+                self._child_stopped(name, kind)
+            case ChildFailed():
+                self._child_failed(message)
+            case PhasesLoaded(phases):
+                self._phases_loaded(phases)
+            case StreamsLoaded(count):
+                self._streams_loaded(count)
+            case FeedStateChanged(state, reason):
+                self.context.log.info("feed_state", state=state.value, reason=reason)
+            case _:
+                return self._ending(message)
+        return None
+
+    def _ending(self, message: Any) -> Any:
+        match message:
+            case FeedEnded(frames):
+                self._begin_drain(f"the recording has ended after {frames} frames", 0)
+            case Drain(reason):
+                self._begin_drain(reason, 0)
+            case ReadingStopped():
+                self._arrived(CONNECTION)
+            case Drained(name, undelivered):
+                self._state.drain.undelivered += undelivered
+                self._arrived(name)
+            case _StageOverdue(stage):
+                self._overdue(Stage(stage))
+            case _:
+                return self._answer(message)
+        return None
+
+    def _answer(self, message: Any) -> Any:
+        match message:
+            case GetHealth():
+                return self._health()
+            case GetActors():
+                return self._tree.reports()
+            case GetActor(name):
+                return self._tree.report(name)
+            case GetLedger():
+                return self._ledger()
+            case GetFeed():
+                return self.context.forward(CONNECTION, message)
+            case GetLiveCoin(mint):
+                known = mint in self._state.roster
+                return self.context.forward(tracker_name(mint) if known else DISCOVERY, message)
+            case _:
+                raise TypeError(f"the supervisor does not take {type(message).__name__}")
+
+    # Trackers.
+
+    def _track(self, track: TrackMint) -> None:
+        if self._state.drain.active:
+            return
+        match self._state.roster.wish(track):
+            case Verdict.START:
+                self._start_tracker(track)
+            case Verdict.WAIT | Verdict.FULL:
+                self.context.log.warning(
+                    "tracker_limit",
+                    limit=self._state.roster.limit,
+                    waiting=self._state.roster.waiting,
+                    hint="raise MAX_TRACKERS; coins wait for a free tracker until then",
+                )
+            case Verdict.KNOWN:
+                pass
+
+    def _start_tracker(self, track: TrackMint) -> None:
+        self._tree.start_child(self._tracker_spec(track, self._state.phases))
+        self.context.tell(CONNECTION, RouteMint(mint=track.mint))
+        self._count_trackers()
+        self.context.log.info(
+            "tracking", mint=track.mint, phase=track.phase_id, activated_by=track.by
+        )
+
+    def _untrack(self, mint: Mint, reason: str) -> None:
+        if not self._state.roster.end(mint):
+            return
+        self.context.log.info("tracking_ends", mint=mint, cause=reason)
+        self.context.tell(CONNECTION, UnrouteMint(mint=mint))
+        name = tracker_name(mint)
+        if self._tree.state_of(name) == "quarantined":
+            # It has no instance that could react to the closed route.
+            self._tree.stop_child(name, 0.0)
+
+    def _child_stopped(self, name: str, kind: str) -> None:
+        if kind == TRACKER:
+            following = self._state.roster.ended(Mint(name.partition(":")[2]))
+            self._count_trackers()
+            if following is not None:
+                self._track(following)
+        if self._state.drain.stage is Stage.TRACKERS:
+            self._arrived(name)
+
+    def _count_trackers(self) -> None:
+        self.context.telemetry.coins_tracked.set(len(self._state.roster))
+
+    # Failures and news.
+
+    def _child_failed(self, failed: ChildFailed) -> None:
+        self.context.telemetry.restarts.labels(kind=failed.kind).inc()
+        if failed.decision == "escalate":
+            self.context.log.error(
+                "actor_beyond_saving", failed_actor=failed.name, cause=failed.error
+            )
+            self._begin_drain(f"{failed.name} failed too often: {failed.error}", 1)
+        elif failed.decision == "quarantine":
+            self.context.log.error("quarantined", failed_actor=failed.name, cause=failed.error)
+            if self._state.drain.stage is Stage.TRACKERS:
+                self._tree.stop_child(failed.name, 0.0)
+
+    def _phases_loaded(self, phases: tuple[Phase, ...]) -> None:
+        self._state.phases = phases
+        self.context.tell(DISCOVERY, PhasesChanged(phases=phases))
+        for mint in self._state.roster.mints():
+            self.context.tell(tracker_name(mint), PhasesChanged(phases=phases))
+
+    def _streams_loaded(self, count: int) -> None:
+        self._state.streams_loaded = True
+        self.context.log.info("streams_loaded", active=count)
+        self.context.tell(CONNECTION, StartReading())
+
+    # The end, see drain.py for the order and its reasons.
+
+    def _begin_drain(self, reason: str, exit_code: int) -> None:
+        drain = self._state.drain
+        if drain.active:
+            drain.exit_code = max(drain.exit_code, exit_code)
+            return
+        self.context.log.info("draining", cause=reason, deadline_s=drain.timeout_s)
+        drain.begin(reason, exit_code, CONNECTION)
+        self._arm_stage()
+        if not self.context.tell(CONNECTION, StopReading()):
+            self._arrived(CONNECTION)
+
+    def _arrived(self, name: str) -> None:
+        drain = self._state.drain
+        if drain.active and drain.stage is not Stage.DONE and drain.arrived(name):
+            self._next_stage()
+
+    def _overdue(self, stage: Stage) -> None:
+        drain = self._state.drain
+        if stage is not drain.stage:
+            return
+        late = sorted(drain.waiting_for)
+        self.context.log.error("drain_overdue", stage=stage.name.lower(), late=late[:10])
+        drain.exit_code = max(drain.exit_code, 1)
+        self._next_stage()
+
+    def _next_stage(self) -> None:
+        drain = self._state.drain
+        match drain.stage:
+            case Stage.READING:
+                self._stop_quarantined()
+                drain.next(tracker_name(mint) for mint in self._state.roster.mints())
+            case Stage.TRACKERS:
+                drain.next((*self._writers, N8N_WRITER))
+                for name in tuple(drain.waiting_for):
+                    if not self.context.tell(name, Flush()):
+                        drain.waiting_for.discard(name)
+            case _:
+                drain.next(())
+                self._done()
+                return
+        self._arm_stage()
+        if drain.complete:
+            self._next_stage()
+
+    def _stop_quarantined(self) -> None:
+        for mint in self._state.roster.mints():
+            name = tracker_name(mint)
+            if self._tree.state_of(name) == "quarantined":
+                self._tree.stop_child(name, 0.0)
+
+    def _arm_stage(self) -> None:
+        drain = self._state.drain
+        self.context.after("stage", drain.stage_s, _StageOverdue(stage=drain.stage.value))
+
+    def _done(self) -> None:
+        drain = self._state.drain
+        self.context.cancel("stage")
+        self.context.log.info(
+            "drained", cause=drain.reason, on_disk=drain.undelivered, exit_code=drain.exit_code
+        )
+        self._finished(drain.exit_code)
+
+    # Answers.
+
+    def _health(self) -> HealthReport:
+        status = self.context.status_of
+        return health_report(
+            now_us=self.context.now_us(),
+            started_us=self._state.started_us,
+            feed=status(CONNECTION),
+            cache=status(DISCOVERY),
+            writers=[found for name in self._writers if (found := status(name)) is not None],
+            n8n=status(N8N_WRITER),
+            trackers=len(self._state.roster),
+            trades_processed=int(self.context.telemetry.value("unified_trades_processed_total")),
+            draining=self._state.drain.active,
+            streams_loaded=self._state.streams_loaded,
+            broken_actors=self._broken(),
+        )
+
+    def _broken(self) -> list[str]:
+        system = (CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, *self._writers)
+        return [name for name in system if self._tree.state_of(name) not in ("starting", "running")]
+
+    def _ledger(self) -> LedgerReport:
+        received, places = self.context.ledger.read()
+        balanced = received == sum(places.values()) and min(places.values()) >= 0
+        return LedgerReport(received=received, places=places, balanced=balanced)

@@ -1,0 +1,78 @@
+"""The order in which everything ends, as a small state machine. Pure.
+
+1. READING: the connection reads no more; what it read is in mailboxes, every route is closed.
+2. TRACKERS: each tracker cuts and hands over its candle, then ends; so nothing is written after 3.
+3. WRITERS: postgres-writers and n8n-writer deliver what they hold, or leave it on disk.
+4. DONE: the process may end.
+
+Each stage has a share of the deadline; when it is used up, the next stage begins without those
+who are late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Stage(IntEnum):
+    """How far the drain has come."""
+
+    RUNNING = 0
+    READING = 1
+    TRACKERS = 2
+    WRITERS = 3
+    DONE = 4
+
+
+SHARES: Final = {Stage.READING: 0.25, Stage.TRACKERS: 0.25, Stage.WRITERS: 0.5}
+"""Parts of DRAIN_TIMEOUT."""
+
+
+@dataclass
+class DrainPlan:
+    """Where the drain stands, and for whom it waits."""
+
+    timeout_s: float
+    stage: Stage = Stage.RUNNING
+    reason: str = ""
+    exit_code: int = 0
+    waiting_for: set[str] = field(default_factory=set)
+    undelivered: int = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether the drain has begun."""
+        return self.stage is not Stage.RUNNING
+
+    @property
+    def complete(self) -> bool:
+        """Whether nobody is waited for in this stage."""
+        return not self.waiting_for
+
+    def begin(self, reason: str, exit_code: int, reader: str) -> None:
+        """Enter the first stage."""
+        self.stage = Stage.READING
+        self.reason = reason
+        self.exit_code = exit_code
+        self.waiting_for = {reader}
+
+    def next(self, waiting_for: Iterable[str]) -> Stage:
+        """Enter the next stage and wait for the given names."""
+        self.stage = Stage(self.stage + 1)
+        self.waiting_for = set(waiting_for)
+        return self.stage
+
+    def arrived(self, name: str) -> bool:
+        """Strike a name; True when that was the last one of the stage."""
+        self.waiting_for.discard(name)
+        return self.complete
+
+    @property
+    def stage_s(self) -> float:
+        """Seconds that the present stage may take."""
+        return self.timeout_s * SHARES.get(self.stage, 0.0)

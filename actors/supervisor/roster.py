@@ -1,0 +1,83 @@
+"""Who is tracked, who is on the way out, and who waits for a place. Pure."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.control import TrackMint
+    from actors.domain import Mint
+
+
+class Verdict(Enum):
+    """What to do about a wish to track a mint."""
+
+    START = auto()
+    KNOWN = auto()
+    """It is tracked, or will be again once its tracker has ended."""
+    WAIT = auto()
+    """All places are taken; it starts when one becomes free."""
+    FULL = auto()
+    """All places are taken and the queue for them is full too."""
+
+
+class Roster:
+    """The mints that have a tracker: at most `limit`, and as many more wait for a place."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._ending: dict[Mint, bool] = {}
+        self._again: dict[Mint, TrackMint] = {}
+        self._waiting: dict[Mint, TrackMint] = {}
+
+    def __contains__(self, mint: Mint) -> bool:
+        return mint in self._ending
+
+    def __len__(self) -> int:
+        return len(self._ending)
+
+    def mints(self) -> tuple[Mint, ...]:
+        """List the tracked mints, oldest first."""
+        return tuple(self._ending)
+
+    @property
+    def waiting(self) -> int:
+        """How many mints wait for a place."""
+        return len(self._waiting)
+
+    def wish(self, track: TrackMint) -> Verdict:
+        """Take a wish to track a mint; START enters it."""
+        mint = track.mint
+        if mint in self._ending:
+            if self._ending[mint]:
+                self._again[mint] = track
+            return Verdict.KNOWN
+        if mint in self._waiting:
+            return Verdict.KNOWN
+        if len(self._ending) >= self.limit:
+            if len(self._waiting) >= self.limit:
+                return Verdict.FULL
+            self._waiting[mint] = track
+            return Verdict.WAIT
+        self._ending[mint] = False
+        return Verdict.START
+
+    def end(self, mint: Mint) -> bool:
+        """Mark a mint as on its way out; False when it is not tracked, or leaving already."""
+        self._waiting.pop(mint, None)
+        self._again.pop(mint, None)
+        if self._ending.get(mint, True):
+            return False
+        self._ending[mint] = True
+        return True
+
+    def ended(self, mint: Mint) -> TrackMint | None:
+        """Strike a mint whose tracker has stopped; return who is to be tracked next, if anyone."""
+        self._ending.pop(mint, None)
+        again = self._again.pop(mint, None)
+        if again is not None:
+            return again
+        if self._waiting and len(self._ending) < self.limit:
+            return self._waiting.pop(next(iter(self._waiting)))
+        return None
