@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 run: venv
-	@$(BIN)/python -m simulator.demo
+	@$(BIN)/mintwatch run --demo
 
 test: venv lint
 	$(BIN)/pytest -m 'not system and not soak' $(PYTEST_ARGS)

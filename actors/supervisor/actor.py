@@ -74,6 +74,16 @@ class Tree(Protocol):
         """Describe one actor."""
 
 
+class Nursery(Protocol):
+    """Where trackers come from."""
+
+    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
+        """Describe the tracker of a mint."""
+
+    def ended(self, mint: Mint) -> None:
+        """Hear that a mint's tracker has ended for good."""
+
+
 class _StageOverdue(Message, frozen=True):
     stage: int
 
@@ -97,7 +107,7 @@ class SupervisorActor(Actor):
         context: the runtime's side.
         state: what outlives this instance.
         tree: the runtime, for starting and stopping children.
-        tracker_spec: makes the child spec of a mint's tracker.
+        nursery: makes the child specs of trackers.
         writers: names of the postgres-writers.
         finished: called once with the exit code when the drain is done; must not block.
     """
@@ -110,14 +120,14 @@ class SupervisorActor(Actor):
         *,
         state: SupervisorState,
         tree: Tree,
-        tracker_spec: Callable[[TrackMint, tuple[Phase, ...]], ChildSpec],
+        nursery: Nursery,
         writers: tuple[str, ...],
         finished: Callable[[int], None],
     ) -> None:
         super().__init__(context)
         self._state = state
         self._tree = tree
-        self._tracker_spec = tracker_spec
+        self._nursery = nursery
         self._writers = writers
         self._finished = finished
 
@@ -138,8 +148,9 @@ class SupervisorActor(Actor):
                 self._phases_loaded(phases)
             case StreamsLoaded(count):
                 self._streams_loaded(count)
-            case FeedStateChanged(state, reason):
-                self.context.log.info("feed_state", state=state.value, reason=reason)
+            case FeedStateChanged():
+                # The connection has logged it, and the health report reads what it publishes.
+                pass
             case _:
                 return self._ending(message)
         return None
@@ -198,7 +209,7 @@ class SupervisorActor(Actor):
                 pass
 
     def _start_tracker(self, track: TrackMint) -> None:
-        self._tree.start_child(self._tracker_spec(track, self._state.phases))
+        self._tree.start_child(self._nursery.spec(track, self._state.phases))
         self.context.tell(CONNECTION, RouteMint(mint=track.mint))
         self._count_trackers()
         self.context.log.info(
@@ -217,7 +228,9 @@ class SupervisorActor(Actor):
 
     def _child_stopped(self, name: str, kind: str) -> None:
         if kind == TRACKER:
-            following = self._state.roster.ended(Mint(name.partition(":")[2]))
+            mint = Mint(name.partition(":")[2])
+            self._nursery.ended(mint)
+            following = self._state.roster.ended(mint)
             self._count_trackers()
             if following is not None:
                 self._track(following)

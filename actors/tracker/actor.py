@@ -1,0 +1,304 @@
+"""The actor of one watched coin: carries out what its state decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.connection.messages import Resubscribe
+from actors.control import (
+    CONNECTION,
+    STREAM_WATCH,
+    SUPERVISOR,
+    GetLiveCoin,
+    TrackerReport,
+    TrackingEnded,
+    TrackMint,
+    writer_of,
+)
+from actors.domain import US_PER_SECOND, Migration, Phase, Place, Trade
+from actors.postgres_writer.messages import (
+    AthReached,
+    CandleClosed,
+    StreamEnded,
+    StreamPhaseChanged,
+)
+from actors.runtime import Actor, Control, Message
+from actors.stream_watch.messages import StreamChangePending
+from actors.tracker.candle import Yardstick
+from actors.tracker.curve import market_cap_sol
+from actors.tracker.effects import (
+    Arm,
+    AthDue,
+    Effect,
+    Ended,
+    Mark,
+    PhaseSwitched,
+    RenewSubscription,
+    Timer,
+    WindowClosed,
+)
+from actors.tracker.messages import (
+    CoverageChanged,
+    CreatorBuy,
+    HandOverDone,
+    PhaseChosen,
+    PhasesChanged,
+    RouteClosed,
+    SetPhase,
+)
+from actors.tracker.phases import US_PER_MINUTE, regular
+from actors.tracker.state import Rules, TrackerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.runtime import Context
+    from settings import Settings
+
+HAND_OVER_LIMIT_S: Final = 10.0
+"""How long routed trades wait for the cached ones before they go on without them."""
+
+_HAND_OVER: Final = "hand-over"
+
+
+class _TimerDue(Message, frozen=True):
+    """The feed clock has passed what the state waited for. Data lane, behind earlier arrivals."""
+
+    timer: Timer
+    at_us: int
+
+
+class _HandOverOverdue(Control, frozen=True):
+    """The cached trades did not come in time. Control lane: the data lane is held meanwhile."""
+
+
+class _HandOverEnded(Message, frozen=True):
+    """The cached trades are in. Data lane: coverage told before them has been heard by now."""
+
+
+class TrackerActor(Actor):
+    """Tracks one mint on the shared dispatcher.
+
+    Its state belongs to the name, not to the instance, and outlives restarts. A handler raises only
+    before it has changed anything, so a poisonous event is left out whole.
+    """
+
+    def __init__(self, context: Context, state: TrackerState, writers: int) -> None:
+        """Take over a state.
+
+        Args:
+            context: The actor's side of the runtime.
+            state: What is known of the coin; shared with no other running actor.
+            writers: How many postgres-writers there are, at least 1.
+        """
+        super().__init__(context)
+        self._state = state
+        self._mint = state.mint
+        self._writer = writer_of(state.mint, writers)
+
+    def on_start(self) -> None:
+        """Set the timers again, and wait for the cached trades unless they came before."""
+        state = self._state
+        if not state.handed_over:
+            self.context.hold()
+            self.context.after(_HAND_OVER, HAND_OVER_LIMIT_S, _HandOverOverdue())
+        elif not state.settled:
+            self.context.tell_self(_HandOverEnded())
+        self._carry_out(state.timers(self.context.feed_us()))
+
+    def on_receive(self, message: Any) -> Any:  # noqa: C901, PLR0912 - one arm a message
+        """Handle one message, or one event of a batch."""
+        match message:
+            case Trade():
+                self._carry_out(self._state.add(message))
+            case _TimerDue(timer, at_us):
+                self._carry_out(self._state.due(timer, at_us, self.context.feed_us()))
+            case CoverageChanged(covered, at_us):
+                self._state.coverage.change(covered=covered, at_us=at_us)
+            case Migration():
+                self._carry_out(self._state.migrate(message))
+            case CreatorBuy(coin):
+                self._carry_out(self._state.see_create(coin))
+            case HandOverDone(_, coin):
+                self._end_hand_over(self._state.finish_hand_over(coin))
+            case _HandOverOverdue():
+                self._give_up_hand_over()
+            case _HandOverEnded():
+                self._carry_out(self._state.settle())
+            case PhasesChanged(phases):
+                self._change_phases(phases)
+            case SetPhase(phase_id):
+                return self._set_phase(phase_id)
+            case GetLiveCoin():
+                return report_of(self._state, self.context.feed_us())
+            case RouteClosed(_, at_us):
+                self._carry_out(self._state.cut(at_us))
+                self.context.stop()
+            case _:
+                raise TypeError(f"a tracker does not know {type(message).__name__}")
+        return None
+
+    def _end_hand_over(self, effects: list[Effect]) -> None:
+        self._carry_out(effects)
+        self.context.cancel(_HAND_OVER)
+        self.context.release()
+        self.context.tell_self(_HandOverEnded())
+
+    def _give_up_hand_over(self) -> None:
+        if self._state.handed_over:
+            return
+        self.context.log.warning("hand_over_missing", mint=self._mint, waited_s=HAND_OVER_LIMIT_S)
+        self._end_hand_over(self._state.finish_hand_over(None))
+
+    def _change_phases(self, phases: tuple[Phase, ...]) -> None:
+        if not regular(phases):
+            # A table that is being refilled must not end every coin.
+            self.context.log.warning("phases_refused", mint=self._mint, found=len(phases))
+            return
+        self._carry_out(self._state.change_phases(phases, self.context.feed_us()))
+
+    def _set_phase(self, phase_id: int) -> PhaseChosen:
+        refusal, effects = self._state.set_phase(phase_id, self.context.feed_us())
+        self._carry_out(effects)
+        return PhaseChosen(refusal is None, refusal)
+
+    # Effects. Nothing below raises: the state has changed already.
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Mark():
+                    self._count(effect)
+                case Arm(timer, at_us):
+                    self.context.at(timer, at_us, _TimerDue(timer, at_us))
+                case WindowClosed():
+                    self._write(effect)
+                case AthDue():
+                    self._tell_ath()
+                case PhaseSwitched(phase_id):
+                    self._switch_phase(phase_id)
+                case RenewSubscription(in_doubt, first_doubt):
+                    self._resubscribe(in_doubt=in_doubt, first_doubt=first_doubt)
+                case Ended():
+                    self._end(effect)
+
+    def _count(self, mark: Mark) -> None:
+        telemetry, ledger = self.context.telemetry, self.context.ledger
+        match mark:
+            case Mark.ADDED:
+                ledger.move(Place.QUEUED, Place.OPEN)
+                telemetry.trades_processed.inc()
+            case Mark.DUPLICATE:
+                ledger.move(Place.QUEUED, Place.DUPLICATE)
+                telemetry.duplicates.inc()
+            case Mark.ORPHAN:
+                ledger.move(Place.QUEUED, Place.ORPHAN)
+            case Mark.LATE:
+                telemetry.late_trades.inc()
+            case Mark.CHAIN_BREAK:
+                telemetry.chain_breaks.inc()
+            case Mark.STALE_WINDOW:
+                telemetry.stale_data_skipped.inc()
+
+    def _write(self, closed: WindowClosed) -> None:
+        candle = self._state.candle_of(closed)
+        self.context.ledger.move(Place.OPEN, Place.QUEUED, candle.num_trades)
+        ath = self._state.take_ath()
+        self.context.tell(self._writer, CandleClosed(candle, ath, closed.candle.kept_trades))
+
+    def _tell_ath(self) -> None:
+        ath = self._state.take_ath()
+        if ath is not None:
+            self.context.tell(self._writer, AthReached(ath))
+
+    def _switch_phase(self, phase_id: int) -> None:
+        # Pending first: once the writer has the change, its commit could be told before.
+        self.context.tell(STREAM_WATCH, StreamChangePending(self._mint, active=True))
+        self.context.tell(self._writer, StreamPhaseChanged(self._mint, phase_id))
+        self.context.telemetry.phase_switches.inc()
+        self.context.log.debug("phase_switched", mint=self._mint, phase_id=phase_id)
+
+    def _resubscribe(self, *, in_doubt: bool, first_doubt: bool) -> None:
+        self.context.tell(CONNECTION, Resubscribe(self._mint, in_doubt))
+        self.context.telemetry.force_resubscribes.inc()
+        if first_doubt:
+            self.context.telemetry.zombie_coins_detected.inc()
+
+    def _end(self, ended: Ended) -> None:
+        telemetry = self.context.telemetry
+        (telemetry.coins_graduated if ended.graduated else telemetry.coins_finished).inc()
+        reason = "graduated" if ended.graduated else "finished"
+        # Pending first: once the writer has the change, its commit could be told before.
+        self.context.tell(STREAM_WATCH, StreamChangePending(self._mint, active=False))
+        self.context.tell(
+            self._writer, StreamEnded(self._mint, ended.phase_id, ended.graduated, ended.at_us)
+        )
+        self.context.tell(SUPERVISOR, TrackingEnded(self._mint, ended.phase_id, reason))
+        self.context.log.info("tracking_ended", mint=self._mint, reason=reason)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Take the rules of tracking from the settings."""
+    return Rules(
+        yardstick=Yardstick.of_sol(
+            settings.sol_reserves_initial,
+            settings.sol_reserves_full,
+            settings.whale_threshold_sol,
+            settings.koth_market_cap_sol,
+        ),
+        age_offset_us=settings.age_calculation_offset_min * US_PER_MINUTE,
+        ath_interval_us=round(settings.ath_flush_interval * US_PER_SECOND),
+        watchdog_seconds=settings.watchdog_seconds,
+        keep_trades=settings.store_trades,
+    )
+
+
+def tracker_state(track: TrackMint, phases: tuple[Phase, ...], settings: Settings) -> TrackerState:
+    """Make the state that a coin's tracker begins with.
+
+    Raises:
+        ValueError: `phases` holds no regular phase.
+    """
+    return TrackerState(
+        mint=track.mint,
+        phases=phases,
+        phase_id=track.phase_id,
+        started_us=track.started_us,
+        rules=rules_of(settings),
+        created_us=track.created_us,
+        creator=track.creator,
+        ath=track.ath,
+        last_row_us=track.last_row_us,
+    )
+
+
+def report_of(state: TrackerState, feed_us: int) -> TrackerReport:
+    """Describe a coin as of the running window; without one the figures are None and 0."""
+    window, candle = state.window, state.candle
+    close = candle.price_close if candle else None
+    return TrackerReport(
+        mint=state.mint,
+        phase_id=state.life.phase_id,
+        interval_seconds=state.interval_seconds,
+        price_open=candle.price_open if candle else None,
+        price_high=candle.price_high if candle else None,
+        price_low=candle.price_low if candle else None,
+        price_close=close,
+        market_cap_sol=None if close is None else market_cap_sol(close),
+        volume_lamports=candle.volume_lamports if candle else 0,
+        buy_volume_lamports=candle.buy_volume_lamports if candle else 0,
+        sell_volume_lamports=candle.sell_volume_lamports if candle else 0,
+        num_buys=candle.num_buys if candle else 0,
+        num_sells=candle.num_sells if candle else 0,
+        unique_wallets=candle.unique_wallets if candle else 0,
+        window_start_us=window.start_us if window else None,
+        window_end_us=window.end_us if window else None,
+        next_flush_seconds=max(0, window.end_us - feed_us) / US_PER_SECOND if window else None,
+        trades_total=state.trades_total,
+        candles_total=state.candles_total,
+        ath=state.ath,
+        created_us=state.life.base_us,
+        creator=state.creator,
+        covered=state.coverage.on,
+        graduated=state.graduated,
+    )

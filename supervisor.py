@@ -1,0 +1,548 @@
+"""The root: the tree as one table, what starts and stops in which order, and the command line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+from collections import OrderedDict
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import click
+import msgspec
+import psycopg
+import pykka
+import structlog
+
+from actors.connection import ConnectionActor, ConnectionState
+from actors.control import (
+    CONNECTION,
+    DISCOVERY,
+    N8N_WRITER,
+    STREAM_WATCH,
+    SUPERVISOR,
+    Drain,
+    TrackMint,
+    tracker_name,
+    writer_name,
+)
+from actors.discovery.actor import DiscoveryActor
+from actors.discovery.state import DiscoveryState
+from actors.domain import LAMPORTS_PER_SOL, Mint, Phase, Place
+from actors.n8n_writer.actor import N8nWriterActor
+from actors.n8n_writer.client import HttpTransport
+from actors.n8n_writer.state import N8nState
+from actors.n8n_writer.store import SpooledBatches
+from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
+from actors.runtime import ArrivalClock, Budget, ChildSpec, Exceeded, RestartType, System
+from actors.runtime.clocks import STEP_US
+from actors.spool import Spool
+from actors.stream_watch import PostgresReader, StreamWatchActor, ThreadConnector, WatchState
+from actors.supervisor import SupervisorActor, SupervisorState
+from actors.supervisor.accounts import trades_in
+from actors.supervisor.drain import DrainPlan
+from actors.supervisor.gauges import show_runtime
+from actors.supervisor.roster import Roster
+from actors.tracker import TrackerActor, TrackerState, tracker_state
+from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
+from api.commands import status
+from db import create_pool, migrate
+from db.dsn import mask_dsn
+from db.embedded import EmbeddedPostgres
+from db.errors import DatabaseError, DatabaseUnavailableError
+from settings import Secret, Settings, SettingsError, describe, load, secret_values
+from simulator.cli import record, replay, simulate, webhook
+from telemetry import Telemetry, configure_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime import DeadLetter
+    from db.pool import Pool
+
+EXIT_GAVE_UP: Final = 1
+EXIT_BAD_CONFIGURATION: Final = 78
+"""As sysexits.h has it (EX_CONFIG)."""
+
+WRITERS: Final = 1
+DISPATCHER_THREADS: Final = 1
+"""A second worker gains nothing under the GIL."""
+
+_CLOSE_S: Final = 5.0
+_TRACKER_CAPACITY: Final = 4_096
+_WRITER_CAPACITY: Final = 50_000
+_ENDS: Final = 65_536
+
+
+class CannotStart(Exception):  # noqa: N818 - it names what is wrong
+    """Something outside keeps the service from starting; the text says what, and what to do."""
+
+    def __init__(self, text: str, exit_code: int = EXIT_GAVE_UP) -> None:
+        self.exit_code = exit_code
+        super().__init__(text)
+
+
+class Nursery:
+    """Makes the child specs of trackers, and remembers where the spans of those that ended end.
+
+    A mint that is tracked again may not write into a span that its last tracker has written, and the
+    database may not have that row yet. Bounded: the newest `_ENDS` mints.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._states: dict[Mint, TrackerState] = {}
+        self._ends: OrderedDict[Mint, int] = OrderedDict()
+
+    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
+        """Describe the tracker of a mint; its state lives in this spec and outlives restarts."""
+        last_row_us = max(track.last_row_us or 0, self._ends.pop(track.mint, 0)) or None
+        track = msgspec.structs.replace(track, last_row_us=last_row_us)
+        state = tracker_state(track, phases, self._settings)
+        self._states[track.mint] = state
+        return ChildSpec(
+            name=tracker_name(track.mint),
+            kind="tracker",
+            actor=TrackerActor,
+            make=lambda context: TrackerActor(context, state, WRITERS),
+            restart=RestartType.TRANSIENT,
+            exceeded=Exceeded.QUARANTINE,
+            budget=Budget(intensity=5, period_s=300.0),
+            capacity=_TRACKER_CAPACITY,
+        )
+
+    def ended(self, mint: Mint) -> None:
+        """Let the state of a tracker go."""
+        state = self._states.pop(mint, None)
+        if state is None:
+            return
+        self._ends[mint] = state.covered_until_us
+        while len(self._ends) > _ENDS:
+            self._ends.popitem(last=False)
+
+
+class Tree:
+    """The table of children. They start in this order and stop in the reverse one."""
+
+    def __init__(self, system: System, dsn: str, finished: Callable[[int], None]) -> None:
+        self.system = system
+        self.settings = system.settings
+        self.writers = tuple(writer_name(index) for index in range(WRITERS))
+        self.state = SupervisorState(
+            roster=Roster(self.settings.max_trackers),
+            drain=DrainPlan(timeout_s=self.settings.drain_timeout),
+            started_us=system.clock.now_us(),
+        )
+        self._dsn = dsn
+        self._migrated = False
+        self._finished = finished
+
+    def specs(self) -> list[ChildSpec]:
+        """List the system actors in start order, with the reason for the order."""
+        return [
+            # First, so that it hears of everyone's failures.
+            self._supervisor(),
+            # Before whoever writes to them; they end last, when nothing is sent any more.
+            *(self._writer(name) for name in self.writers),
+            self._n8n(),
+            # Before the connection, whose creates it takes.
+            self._discovery(),
+            # Reads nothing until the supervisor knows every stream and says so.
+            self._connection(),
+            # Last: its first reading sets everything going.
+            self._stream_watch(),
+        ]
+
+    def _supervisor(self) -> ChildSpec:
+        return ChildSpec(
+            name=SUPERVISOR,
+            kind="supervisor",
+            actor=SupervisorActor,
+            make=lambda context: SupervisorActor(
+                context,
+                state=self.state,
+                tree=self.system,
+                nursery=Nursery(self.settings),
+                writers=self.writers,
+                finished=self._finished,
+            ),
+            budget=Budget(intensity=1_000),
+        )
+
+    def _writer(self, name: str) -> ChildSpec:
+        settings = self.settings
+        state = WriterState()
+        return ChildSpec(
+            name=name,
+            kind="postgres-writer",
+            actor=PostgresWriterActor,
+            make=lambda context: PostgresWriterActor(
+                context,
+                state=state,
+                spool=self._spool(),
+                database=PooledDatabase(
+                    self._pool,
+                    whale_lamports=round(settings.whale_threshold_sol * LAMPORTS_PER_SOL),
+                ),
+            ),
+            capacity=_WRITER_CAPACITY,
+        )
+
+    def _n8n(self) -> ChildSpec:
+        state = N8nState()
+        return ChildSpec(
+            name=N8N_WRITER,
+            kind="n8n-writer",
+            actor=N8nWriterActor,
+            make=lambda context: N8nWriterActor(
+                context,
+                state,
+                SpooledBatches(self._spool(), N8N_WRITER, self.system.clock.now_us),
+                HttpTransport(),
+            ),
+        )
+
+    def _discovery(self) -> ChildSpec:
+        state = DiscoveryState(self.settings)
+        return ChildSpec(
+            name=DISCOVERY,
+            kind="discovery",
+            actor=DiscoveryActor,
+            make=lambda context: DiscoveryActor(context, state, WRITERS),
+        )
+
+    def _connection(self) -> ChildSpec:
+        state = ConnectionState(self.settings)
+        return ChildSpec(
+            name=CONNECTION,
+            kind="connection",
+            actor=ConnectionActor,
+            make=lambda context: ConnectionActor(context, state),
+        )
+
+    def _stream_watch(self) -> ChildSpec:
+        state = WatchState()
+        return ChildSpec(
+            name=STREAM_WATCH,
+            kind="stream-watch",
+            actor=StreamWatchActor,
+            make=lambda context: StreamWatchActor(
+                context, state=state, connector=ThreadConnector(self._open_reader)
+            ),
+        )
+
+    def _open_reader(self) -> PostgresReader:
+        """Connect stream-watch; a database that was away at the start gets its tables here."""
+        if not self._migrated:
+            migrate(self._dsn)
+            self._migrated = True
+        return PostgresReader.open(self._dsn)
+
+    def _spool(self) -> Spool:
+        return Spool(self.settings.state_dir / "spool.sqlite", self.settings.spool_max_mb << 20)
+
+    def _pool(self) -> Pool:
+        return create_pool(
+            self._dsn,
+            min_size=self.settings.db_pool_min,
+            max_size=self.settings.db_pool_max,
+            statement_timeout_s=self.settings.db_statement_timeout,
+            application_name="mintwatch writer",
+        )
+
+
+class SupervisorGateway:
+    """The API's way to the supervisor."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    def ask(self, message: Any, timeout_s: float) -> Any:
+        """Put a question to the supervisor; see `api.gateway.Gateway`."""
+        try:
+            return self._system.ask(SUPERVISOR, message, timeout_s)
+        except (pykka.Timeout, pykka.ActorDeadError) as error:
+            raise NotAnswered(SUPERVISOR, timeout_s) from error
+
+
+class Service:
+    """One run of mintwatch: everything it starts stands on one stack, and ends from the top."""
+
+    def __init__(self, settings: Settings, *, demo: bool = False, out: TextIO = sys.stdout) -> None:
+        self.settings = settings
+        self._demo = demo
+        self._out = out
+        self._log = structlog.get_logger("mintwatch").bind(actor="service")
+        self._stack = ExitStack()
+        self._finished = threading.Event()
+        self._exit_code = 0
+        self._clock = ArrivalClock()
+        self._telemetry = Telemetry()
+        self._system: System | None = None
+
+    def start(self) -> None:
+        """Start everything.
+
+        Raises:
+            CannotStart: the text says why, and what to do.
+        """
+        self._take_state_dir()
+        self._start_neighbours()
+        dsn = self._open_database()
+        system = System(
+            settings=self.settings,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            threads=DISPATCHER_THREADS,
+        )
+        self._system = system
+        port = self._serve_api(system, dsn)
+        self._start_tree(system, dsn)
+        self._say_where(dsn, port)
+
+    def drain(self, reason: str) -> None:
+        """Ask for an orderly end; may be called from a signal handler."""
+        if self._system is None or not self._system.offer(SUPERVISOR, Drain(reason=reason)):
+            self._finish(0)
+
+    def wait(self) -> int:
+        """Wait for the end of the drain and return the exit code."""
+        while not self._finished.wait(1.0):
+            offset_us = self._clock.discipline()
+            self._telemetry.clock_offset_seconds.set(offset_us / 1e6)
+            if abs(offset_us) > STEP_US:
+                self._log.warning("clock_stepped", offset_seconds=round(offset_us / 1e6, 3))
+        return self._exit_code
+
+    def stop(self) -> None:
+        """Stop what is left, newest first."""
+        self._stack.close()
+
+    def _finish(self, exit_code: int) -> None:
+        self._exit_code = exit_code
+        self._finished.set()
+
+    def _take_state_dir(self) -> None:
+        folder = self.settings.state_dir
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self._stack.enter_context((folder / "lock").open("a+"))
+        except OSError as error:
+            raise CannotStart(
+                f"STATE_DIR {folder} cannot be used ({error.strerror}): set STATE_DIR to a folder "
+                "that this user may write to.",
+                EXIT_BAD_CONFIGURATION,
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise CannotStart(
+                f"mintwatch runs already with STATE_DIR {folder} ({holder}): stop that one, or "
+                "give this one another STATE_DIR."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}")
+        lock.flush()
+
+    def _start_neighbours(self) -> None:
+        """Start the built-in server and receiver, where they are wanted; they stop last."""
+        from simulator.process import start_simulator, start_webhook  # noqa: PLC0415 - an extra
+
+        settings = self.settings
+        if settings.feed_kind == "simulator":
+            running = self._stack.enter_context(start_simulator(["simulate"]))
+            settings = settings.model_copy(
+                update={"ws_uri": running.uri, "pumpportal_api_key": Secret("built-in")}
+            )
+        if self._demo and settings.n8n_webhook_url is None:
+            receiver = self._stack.enter_context(start_webhook())
+            settings = settings.model_copy(update={"n8n_webhook_url": Secret(receiver.url)})
+        self.settings = settings
+
+    def _open_database(self) -> str:
+        """Start or reach the database and bring its tables up to date; one that is away waits."""
+        dsn = self.settings.db_dsn.get_secret_value() if self.settings.db_dsn else self._embedded()
+        try:
+            applied = migrate(dsn)
+        except psycopg.OperationalError as error:
+            self._log.warning(
+                "database_away",
+                database=mask_dsn(dsn),
+                cause=str(error).strip().splitlines()[0],
+                hint="coins are tracked once it is there; trying again",
+            )
+        except DatabaseError as error:
+            raise CannotStart(str(error), EXIT_BAD_CONFIGURATION) from error
+        else:
+            self._log.info("database_ready", database=mask_dsn(dsn), migrations=len(applied))
+        return dsn
+
+    def _embedded(self) -> str:
+        server = EmbeddedPostgres(self.settings.state_dir)
+        try:
+            dsn = server.start()
+        except DatabaseUnavailableError as error:
+            raise CannotStart(str(error)) from error
+        self._stack.callback(server.stop)
+        return dsn
+
+    def _serve_api(self, system: System, dsn: str) -> int:
+        pool = create_pool(
+            dsn, max_size=4, statement_timeout_s=5.0, application_name="mintwatch api"
+        )
+        self._stack.callback(pool.close)
+        pool.open(wait=False)
+        app = create_app(SupervisorGateway(system), self.settings, self._telemetry, pool)
+        server = ApiServer(app, self.settings.api_host, self.settings.api_port)
+        try:
+            server.start()
+        except (PortInUse, HostNotUsable) as error:
+            raise CannotStart(str(error), EXIT_BAD_CONFIGURATION) from error
+        self._stack.callback(server.stop, _CLOSE_S)
+        return server.port
+
+    def _start_tree(self, system: System, dsn: str) -> None:
+        tree = Tree(system, dsn, self._finish)
+        system.on_dead_letter = _accountant(system)
+        self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
+        self._stack.callback(self._close_system, system)
+        system.open()
+        for spec in tree.specs():
+            system.start_child(spec)
+
+    def _close_system(self, system: System) -> None:
+        late = system.close(_CLOSE_S)
+        if late:
+            self._log.error("actors_late", names=late[:10])
+
+    def _say_where(self, dsn: str, port: int) -> None:
+        """Tell a person, in a few lines, what this is connected to and where to look."""
+        settings = self.settings
+        host = settings.api_host
+        feed = settings.replay_path or settings.ws_uri
+        webhook_url = describe(settings)["N8N_WEBHOOK_URL"] or "no webhook"
+        for label, value in (
+            ("feed", f"{feed} ({settings.feed_kind}), activation by {settings.activation}"),
+            ("database", mask_dsn(dsn)),
+            ("n8n", webhook_url),
+            ("state", settings.state_dir),
+            ("look at", f"http://{host}:{port}/health   http://{host}:{port}/docs"),
+        ):
+            click.echo(f"  {label:<9} {value}", file=self._out)
+
+
+def _accountant(system: System) -> Callable[[DeadLetter], None]:
+    def enter(letter: DeadLetter) -> None:
+        kind = letter.actor.partition(":")[0]
+        system.telemetry.dead_letters.labels(kind=kind).inc()
+        if letter.reason != "refused":
+            # An actor that gives a message up by itself has entered it by itself.
+            system.ledger.move(Place.QUEUED, Place.DEAD, trades_in(letter.message))
+
+    return enter
+
+
+@click.group()
+@click.version_option(package_name="mintwatch")
+def main() -> None:
+    """Watch every new coin on pump.fun, one actor per mint."""
+
+
+@main.command()
+@click.option("--demo", is_flag=True, help="Bring what is missing: a market, a webhook receiver.")
+def run(*, demo: bool) -> None:
+    """Run the service until SIGTERM or Ctrl-C; a second signal ends it at once."""
+    settings = _settings(_demo_environment(os.environ) if demo else dict(os.environ))
+    configure_logging(settings.log_level, settings.log_format, sys.stderr, secret_values(settings))
+    for warning in settings.warnings:
+        structlog.get_logger("mintwatch").warning("configuration", text=warning)
+    service = Service(settings, demo=demo)
+    _obey_signals(service)
+    try:
+        service.start()
+        exit_code = service.wait()
+    except CannotStart as error:
+        click.echo(f"mintwatch: {error}", err=True)
+        exit_code = error.exit_code
+    finally:
+        service.stop()
+    sys.exit(exit_code)
+
+
+@main.command()
+def check() -> None:
+    """Print the effective settings and what would be connected to; name every error."""
+    settings = _settings(dict(os.environ))
+    for name, value in describe(settings).items():
+        click.echo(f"{name}={'' if value is None else value}")
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@main.command("migrate")
+def migrate_command() -> None:
+    """Create or adopt the tables in DB_DSN (or in the embedded PostgreSQL) and exit."""
+    settings = _settings(dict(os.environ))
+    with ExitStack() as stack:
+        try:
+            dsn = _dsn_for_migration(settings, stack)
+            applied = migrate(dsn)
+        except (DatabaseError, psycopg.OperationalError) as error:
+            click.echo(f"mintwatch: {str(error).strip()}", err=True)
+            sys.exit(EXIT_GAVE_UP)
+    for name in applied:
+        click.echo(f"applied {name}")
+    click.echo(f"{len(applied)} migrations applied; the tables are up to date.")
+
+
+for command in (status, simulate, replay, record, webhook):
+    main.add_command(command)
+
+
+def _dsn_for_migration(settings: Settings, stack: ExitStack) -> str:
+    if settings.db_dsn is not None:
+        return settings.db_dsn.get_secret_value()
+    server = EmbeddedPostgres(settings.state_dir)
+    was_running = server.status().running
+    dsn = server.start()
+    if not was_running:
+        stack.callback(server.stop)
+    return dsn
+
+
+def _settings(environ: dict[str, str]) -> Settings:
+    env_file = Path(".env")
+    try:
+        return load(environ, env_file if env_file.exists() else None)
+    except SettingsError as error:
+        click.echo(f"mintwatch: the configuration cannot be used.\n{error}", err=True)
+        sys.exit(EXIT_BAD_CONFIGURATION)
+
+
+def _demo_environment(environ: os._Environ[str]) -> dict[str, str]:
+    """Fill in what makes the whole path run without the internet; what is set stays."""
+    feed = {} if environ.get("WS_URI") else {"FEED": "simulator"}
+    return {"ACTIVATION": "trades", **feed, **environ}
+
+
+def _obey_signals(service: Service) -> None:
+    seen: list[int] = []
+
+    def on_signal(number: int, _: object) -> None:
+        if seen:
+            os._exit(128 + number)
+        seen.append(number)
+        service.drain(signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+
+
+if __name__ == "__main__":
+    main()
