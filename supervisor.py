@@ -87,9 +87,9 @@ class CannotStart(Exception):  # noqa: N818 - it names what is wrong
 
 
 class Nursery:
-    """Makes the child specs of trackers, and remembers where the spans of those that ended end.
+    """Makes the child specs of trackers, and remembers where the spans of ended ones end.
 
-    A mint that is tracked again may not write into a span that its last tracker has written, and the
+    A mint that is tracked again may not write into a span that its last tracker wrote, and the
     database may not have that row yet. Bounded: the newest `_ENDS` mints.
     """
 
@@ -329,7 +329,8 @@ class Service:
     def _take_state_dir(self) -> None:
         folder = self.settings.state_dir
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # As root, PostgreSQL runs as somebody else, who must be able to walk through.
+            folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             lock = self._stack.enter_context((folder / "lock").open("a+"))
         except OSError as error:
             raise CannotStart(

@@ -79,7 +79,10 @@ class ResizeBatches(Control, frozen=True):
 
 
 class WriterStatus(Message, frozen=True):
-    """Published by a writer after every batch and every failure."""
+    """Published by a writer with its first waiting row, after every batch and every failure.
+
+    At most a second old while rows come and none are written.
+    """
 
     database: str
     """"up", "away" or "unknown"."""

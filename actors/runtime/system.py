@@ -61,6 +61,7 @@ class System:
         self.settings = settings
         self.telemetry = telemetry
         self.clock = clock
+        self.threads = threads
         self.log: structlog.stdlib.BoundLogger = structlog.get_logger("mintwatch")
         self.load = Load()
         self.ledger = Ledger()

@@ -1,0 +1,25 @@
+"""Follows the streams and phases in the database, as others change them."""
+
+from actors.stream_watch.actor import StreamWatchActor
+from actors.stream_watch.connector import ThreadConnector
+from actors.stream_watch.messages import (
+    ChangeRefresh,
+    PollNow,
+    StreamChangePending,
+    StreamChangesCommitted,
+    WatchStatus,
+)
+from actors.stream_watch.reader import PostgresReader
+from actors.stream_watch.state import WatchState
+
+__all__ = [
+    "ChangeRefresh",
+    "PollNow",
+    "PostgresReader",
+    "StreamChangePending",
+    "StreamChangesCommitted",
+    "StreamWatchActor",
+    "ThreadConnector",
+    "WatchState",
+    "WatchStatus",
+]

@@ -28,3 +28,25 @@ class StreamChangesCommitted(Message, frozen=True):
 
 class PollNow(Control, frozen=True):
     """The API wants streams and phases re-read at once. Control lane."""
+
+
+class ChangeRefresh(Control, frozen=True):
+    """The API changes how often everything is re-read. Control lane; acts at once."""
+
+    interval_s: float
+
+
+class WatchStatus(Message, frozen=True):
+    """Published by stream-watch after every reading and every failure."""
+
+    database: str
+    """"up", "away" or "unknown"."""
+    last_error: str | None
+    """Why the last reading failed; None once one did not."""
+    listening: bool
+    """Whether changes are told at once; otherwise polling alone finds them."""
+    active: int
+    """Streams that should be tracked, as far as is known here."""
+    pending: int
+    """Mints with changes of our own that are not committed yet."""
+    last_read_us: int | None

@@ -1,0 +1,216 @@
+"""The connection: frames in, subscriptions out."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from actors.connection.address import AddressError, FeedAddress
+from actors.connection.dispatch import Dispatch, Journal, NoJournal
+from actors.connection.live import LiveReader
+from actors.connection.messages import (
+    GetFeed,
+    Resubscribe,
+    RouteMint,
+    StartReading,
+    StopReading,
+    UnrouteMint,
+    UnwatchMint,
+    WatchMint,
+    _Dialled,
+)
+from actors.connection.source_replay import ReplayReader
+from actors.connection.waiting import LONGEST_WAIT_S, Waiter
+from actors.control import SUPERVISOR, ReadingStopped
+from actors.runtime import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.connection.messages import FeedReport
+    from actors.connection.state import ConnectionState
+    from actors.domain import Mint
+    from actors.runtime import Context
+
+
+class Reader(Protocol):
+    """A source of frames, driven by the actor in turns."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def resume(self) -> None:
+        """Go on where another instance has failed."""
+
+    def turn(self) -> None:
+        """Do one slice of work within 50 ms."""
+
+    def stop(self) -> None:
+        """Read no more; what is left to do in order follows in later turns."""
+
+    def release(self) -> None:
+        """Give everything back at once."""
+
+    def cover(self, mint: Mint) -> None:
+        """Tell a routed mint's tracker that it is covered, if it is."""
+
+
+class ConnectionActor(Actor):
+    """Reads the feed in a thread of its own and hands every event to whoever wants it.
+
+    Args:
+        context: the runtime's side.
+        state: what outlives this instance.
+        journal: where frames are kept before they are routed.
+        make_tls_context: makes the context of a `wss://` connection; the default verifies
+        certificate and name.
+        chance: gives numbers in [0, 1) for the jitter of reconnects.
+    """
+
+    pinned: ClassVar[bool] = True
+    polls: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        context: Context,
+        state: ConnectionState,
+        journal: Journal | None = None,
+        make_tls_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(context)
+        self._state = state
+        self._dispatch = Dispatch(context, state, journal or NoJournal())
+        self._make_tls_context = make_tls_context
+        self._chance = chance
+        self._waiter = Waiter(None)
+        self._reader: Reader | None = None
+
+    def on_start(self) -> None:
+        """Make the reader; go on reading when another instance was."""
+        self._waiter = Waiter(_wakeup_fd(self.context))
+        self._reader = self._make_reader()
+        if self._state.is_reading and self._reader is not None:
+            self._reader.resume()
+
+    def on_stop(self) -> None:
+        """Close the socket or the recording."""
+        if self._reader is not None:
+            self._reader.release()
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle one message; each arm is one call."""
+        match message:
+            case RouteMint(mint=mint):
+                self._route(mint)
+            case UnrouteMint(mint=mint):
+                self._unroute(mint)
+            case WatchMint(mint=mint):
+                self._state.subscriptions.watch(mint)
+            case UnwatchMint(mint=mint):
+                self._unwatch(mint)
+            case Resubscribe(mint=mint, in_doubt=in_doubt):
+                self._resubscribe(mint, in_doubt=in_doubt)
+            case StartReading():
+                self._start()
+            case StopReading():
+                self._stop_reading()
+            case GetFeed():
+                return self._report()
+            case _Dialled():
+                pass
+            case _:
+                raise TypeError(f"the connection does not take {type(message).__name__}")
+        return None
+
+    def poll(self) -> None:
+        """Let the reader do one slice of work, and publish the report."""
+        if self._reader is None or not (self._state.is_reading or self._state.has_stopped):
+            self._waiter.wait(LONGEST_WAIT_S)
+        else:
+            self._reader.turn()
+        self._dispatch.publish()
+
+    # What messages do.
+
+    def _route(self, mint: Mint) -> None:
+        self._state.subscriptions.route(mint)
+        self._dispatch.open_route(mint)
+        if self._reader is not None:
+            self._reader.cover(mint)
+
+    def _unroute(self, mint: Mint) -> None:
+        self._state.subscriptions.unroute(mint, self.context.monotonic_s())
+        self._dispatch.close_route(mint)
+
+    def _unwatch(self, mint: Mint) -> None:
+        self._state.recent.discard(mint)
+        self._state.subscriptions.unwatch(mint, self.context.monotonic_s())
+
+    def _resubscribe(self, mint: Mint, *, in_doubt: bool) -> None:
+        if self._state.subscriptions.repeat(mint, in_doubt=in_doubt):
+            self._dispatch.tell_coverage(
+                self._state.coverage.end(mint, self._dispatch.next_free_us)
+            )
+
+    def _start(self) -> None:
+        if self._state.is_reading:
+            return
+        self._state.is_reading = True
+        self._state.reading_since_us = self.context.now_us()
+        if self._reader is not None:
+            self._reader.start()
+
+    def _stop_reading(self) -> None:
+        state = self._state
+        state.is_reading = False
+        state.has_stopped = True
+        for mint in state.subscriptions.routed():
+            self._unroute(mint)
+        if self._reader is not None:
+            self._reader.stop()
+        self._dispatch.publish(at_once=True)
+        self.context.tell(SUPERVISOR, ReadingStopped(last_arrived_us=state.last_stamp_us))
+
+    def _report(self) -> FeedReport:
+        return self._dispatch.report()
+
+    # The source.
+
+    def _make_reader(self) -> Reader | None:
+        settings = self.context.settings
+        path = settings.replay_path
+        if path is not None:
+            self._dispatch.source = str(path)
+            return ReplayReader(self.context, self._state, self._dispatch, path, self._waiter)
+        key = settings.pumpportal_api_key
+        try:
+            address = FeedAddress(settings.ws_uri, key.get_secret_value() if key else None)
+        except AddressError as error:
+            self._refuse_to_read(str(error))
+            return None
+        self._dispatch.source = address.shown
+        return LiveReader(
+            self.context,
+            self._state,
+            self._dispatch,
+            address,
+            self._waiter,
+            chance=self._chance,
+            make_context=self._make_tls_context,
+        )
+
+    def _refuse_to_read(self, reason: str) -> None:
+        # A restart would find the same setting: this is for a human, not for the restart policy.
+        self._state.last_error = reason
+        self.context.log.error("feed_misconfigured", reason=reason)
+        if self._state.status.lost(reason, self.context.now_us()):
+            self._dispatch.tell_status()
+
+
+def _wakeup_fd(context: Context) -> int | None:
+    try:
+        return context.wakeup_fd
+    except RuntimeError:
+        return None

@@ -1,0 +1,47 @@
+"""How long to wait before the next attempt to connect. Pure: chance and time are passed in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BAN_FIRST_S: Final = 300.0
+BAN_MAX_S: Final = 3600.0
+PROVEN_AFTER_S: Final = 10.0
+"""A connection that still delivers data at this age has proven its health."""
+
+_JITTER: Final = 0.25
+_GROWTH: Final = 0.5
+
+
+class Backoff:
+    """Counts failed attempts in a row.
+
+    The n-th wait (from 0) is `min(retry x (1 + n x 0.5), max)`, shortened by chance by up to a
+    quarter so that many clients do not return together. A ban (HTTP 403) waits 5 minutes, doubling
+    to an hour, and is never shortened.
+    """
+
+    def __init__(self, retry_s: float, max_s: float) -> None:
+        self._retry_s = retry_s
+        self._max_s = max_s
+        self._failures = 0
+        self._bans = 0
+
+    def after_failure(self, chance: float) -> float:
+        """Seconds to wait after one more failure or loss; `chance` in [0, 1)."""
+        delay = min(self._retry_s * (1 + self._failures * _GROWTH), self._max_s)
+        self._failures += 1
+        return delay * (1 - _JITTER * chance)
+
+    def after_ban(self) -> float:
+        """Seconds to wait after one more refused upgrade."""
+        # 2 ** n is bounded by the clamp on n: from the fourth ban on it is an hour.
+        delay = min(BAN_FIRST_S * 2 ** min(self._bans, 8), BAN_MAX_S)
+        self._bans += 1
+        return float(delay)
+
+    def data_arrived(self, connected_s: float) -> None:
+        """Start anew if a data frame came `connected_s` seconds after opening, and that is long."""
+        if connected_s >= PROVEN_AFTER_S:
+            self._failures = 0
+            self._bans = 0

@@ -1,0 +1,227 @@
+"""Hands what arrived to those who want it, and keeps the books about it.
+
+Purpose: everything that is the same whether frames come off a socket or out of a recording.
+Guarantees: a slice is in the journal before any of it is told; each destination gets one message a
+slice; every trade is entered into the ledger once, before it is told; stamps rise strictly; the
+feed clock never passes a frame that is not told yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from actors.connection.intake import Arrived, Slice, sort_slice
+from actors.connection.journal_records import Fact
+from actors.connection.messages import FeedReport
+from actors.control import DISCOVERY, SUPERVISOR, FeedStateChanged, tracker_name, writer_name
+from actors.discovery.messages import FeedSlice, RouteClosed, RouteSwitched
+from actors.domain import FeedGap, Mint, Place, Trade
+from actors.postgres_writer.messages import GapRecorded
+from actors.tracker.messages import CoverageChanged, TradesArrived
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.connection.coverage import Change
+    from actors.connection.journal_records import Record
+    from actors.connection.state import ConnectionState
+    from actors.domain import FeedEvent, Migration
+    from actors.runtime import Context, Ref
+
+PUBLISH_S: Final = 0.1
+
+
+class Journal(Protocol):
+    """Where every frame is kept before it is routed."""
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Keep the records of one slice, in order. Never raises for trouble with the disk."""
+
+
+class NoJournal:
+    """Keeps nothing: for recordings, which are journals already, and for tests."""
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Do nothing."""
+
+
+class Dispatch:
+    """See the module's docstring. One for each instance of the actor; the state outlives it."""
+
+    def __init__(self, context: Context, state: ConnectionState, journal: Journal) -> None:
+        self._context = context
+        self._state = state
+        self._journal = journal
+        self._trackers: dict[Mint, Ref] = {}
+        self._published_s = 0.0
+        self.source = ""
+
+    # Stamps and the feed clock.
+
+    def stamp(self) -> int:
+        """Give the arrival time of a frame that was read just now."""
+        return self.stamp_as(self._context.now_us())
+
+    def stamp_as(self, at_us: int) -> int:
+        """Give this arrival time, or the next one that is free."""
+        state = self._state
+        state.last_stamp_us = max(at_us, state.last_stamp_us + 1)
+        return state.last_stamp_us
+
+    def advance(self, covered_us: int) -> None:
+        """Publish the feed clock: every arrival before this is in a mailbox."""
+        state = self._state
+        state.covered_us = max(covered_us, state.covered_us, state.last_stamp_us + 1)
+        self._context.advance_feed(state.covered_us)
+
+    # Slices.
+
+    def deliver(self, arrived: Sequence[Arrived]) -> Slice:
+        """Journal, count and tell the frames of one slice."""
+        state = self._state
+        result = sort_slice(arrived, state.next_seq, state.subscriptions, state.recent)
+        self._journal.append(result.records)
+        state.next_seq = result.next_seq
+        state.last_frame_us = result.last_data_us or state.last_frame_us
+        state.last_trade_us = result.last_trade_us or state.last_trade_us
+        self._count(result)
+        self._context.ledger.receive(Place.QUEUED, result.queued_trades)
+        self._context.ledger.receive(Place.ORPHAN, result.orphan_trades)
+        return result
+
+    def tell(self, result: Slice) -> None:
+        """Tell the events of a delivered slice to trackers and discovery."""
+        for mint, events in result.routed.items():
+            if not self._tracker(mint).offer(TradesArrived(tuple(events))):
+                self._park(tracker_name(mint), events)
+        if result.unrouted and not self._context.ref(DISCOVERY).offer(
+            FeedSlice(tuple(result.unrouted))
+        ):
+            self._park(DISCOVERY, result.unrouted)
+
+    def _tracker(self, mint: Mint) -> Ref:
+        ref = self._trackers.get(mint)
+        if ref is None:
+            ref = self._trackers[mint] = self._context.ref(tracker_name(mint))
+        return ref
+
+    def _park(self, name: str, events: Sequence[FeedEvent | Migration]) -> None:
+        trades = sum(_trades_in(event) for event in events)
+        self._context.ledger.move(Place.QUEUED, Place.PARKED, trades)
+        self._context.telemetry.trades_parked.inc(trades)
+        self._context.log.warning("events_parked", destination=name, events=len(events))
+
+    def _count(self, result: Slice) -> None:
+        telemetry = self._context.telemetry
+        self._state.kinds.update(result.kinds)
+        for kind, frames in result.kinds.items():
+            telemetry.frames.labels(kind=kind).inc(frames)
+        for reason, frames in result.malformed.items():
+            telemetry.malformed.labels(reason=reason).inc(frames)
+        telemetry.trades_received.inc(result.queued_trades + result.orphan_trades)
+        if result.last_trade_us is not None:
+            telemetry.last_trade_timestamp.set(result.last_trade_us / 1e6)
+
+    # Routes.
+
+    def open_route(self, mint: Mint) -> None:
+        """Tell discovery that it has seen the mint's last event."""
+        self._note("tracker_started", mint)
+        self._context.tell(DISCOVERY, RouteSwitched(mint))
+
+    def close_route(self, mint: Mint) -> None:
+        """Tell the tracker and discovery that no event of the mint follows."""
+        self._note("tracker_stopped", mint)
+        self._state.coverage.forget(mint)
+        closed = RouteClosed(mint, at_us=self.next_free_us)
+        self._context.tell(tracker_name(mint), closed)
+        self._context.tell(DISCOVERY, closed)
+        self._trackers.pop(mint, None)
+
+    @property
+    def next_free_us(self) -> int:
+        """The first instant that is behind every stamp and not behind the feed clock."""
+        return max(self._state.last_stamp_us + 1, self._state.covered_us)
+
+    def _note(self, fact: str, mint: Mint) -> None:
+        seq = max(0, self._state.next_seq - 1)
+        self._journal.append((Fact(seq=seq, at_us=self.next_free_us, name=fact, mint=mint),))
+
+    # What is known of the feed.
+
+    def tell_coverage(self, change: Change | None) -> None:
+        """Tell a tracker that its coverage has changed."""
+        if change is not None:
+            self._tracker(change.mint).offer(CoverageChanged(change.covered, change.at_us))
+
+    def record_gap(self, gap: FeedGap | None) -> None:
+        """Have a gap that has ended written down."""
+        if gap is not None:
+            self._context.tell(writer_name(0), GapRecorded(gap))
+
+    def tell_status(self) -> None:
+        """Tell the supervisor, the metrics and the log the feed's state."""
+        status = self._state.status
+        self._context.telemetry.show_feed_state(status.state.value)
+        self._context.log.info("feed_state", state=status.state.value, reason=status.reason)
+        self._context.tell(
+            SUPERVISOR,
+            FeedStateChanged(status.state, status.reason, self._context.now_us()),
+        )
+        self.publish(at_once=True)
+
+    def publish(self, *, at_once: bool = False) -> None:
+        """Publish the feed's report, at most every 100 ms."""
+        now_s = self._context.monotonic_s()
+        if at_once or now_s - self._published_s >= PUBLISH_S:
+            self._published_s = now_s
+            self._show_gauges()
+            self._context.publish(self.report())
+
+    def report(self) -> FeedReport:
+        """Describe the feed."""
+        state = self._state
+        status = state.status
+        reason = "waiting for the mailboxes to empty" if state.is_congested else status.reason
+        return FeedReport(
+            state=status.state,
+            reason=reason,
+            since_us=status.since_us,
+            source=self.source,
+            connected_us=state.connected_us,
+            last_frame_us=state.last_frame_us,
+            last_trade_us=state.last_trade_us,
+            covered_us=state.covered_us,
+            next_seq=state.next_seq,
+            frames=dict(state.kinds),
+            billed_frames=state.budget.frames,
+            estimated_cost_sol=state.budget.cost_sol,
+            reconnects=state.reconnects,
+            last_error=state.last_error,
+            subscriptions=state.subscriptions.counts(),
+            routes=len(state.subscriptions.routed()),
+        )
+
+    def _show_gauges(self) -> None:
+        state, telemetry = self._state, self._context.telemetry
+        now_us = self._context.now_us()
+        counts = state.subscriptions.counts()
+        for name, count in counts.items():
+            telemetry.subscriptions.labels(state=name).set(count)
+        telemetry.pending_subscriptions.set(counts["pending"])
+        telemetry.feed_cost_sol.set(state.budget.cost_sol)
+        telemetry.ws_connected.set(state.connected_us is not None)
+        telemetry.connection_duration_seconds.set(_age_s(now_us, state.connected_us))
+        telemetry.silence_seconds.set(_age_s(now_us, state.last_frame_us))
+
+
+def _age_s(now_us: int, then_us: int | None) -> float:
+    return 0.0 if then_us is None else max(0.0, (now_us - then_us) / 1e6)
+
+
+def _trades_in(event: FeedEvent) -> int:
+    match event:
+        case Trade():
+            return 1
+        case _:
+            return int(getattr(event, "buy", None) is not None)

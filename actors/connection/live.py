@@ -1,0 +1,416 @@
+"""Reads the live feed: dials, subscribes, reads, notices when nothing comes, and dials again.
+
+Purpose: one `turn` after the other, each at most 50 ms, in the actor's thread; nothing in here
+blocks longer.
+Guarantees: a new connection object for each attempt; subscriptions are restored on each; frames
+read before a loss are handed on; the feed clock goes on while the feed is away, and stands still
+while reading is paused for full mailboxes.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from actors.connection.frames import ControlFrame
+from actors.connection.messages import _Dialled
+from actors.connection.refusals import Acknowledged, Complaint, Refused, meaning_of
+from actors.connection.source_ws import MAX_ABANDONED, Dial, DialFailure, Session
+from actors.connection.waiting import LONGEST_WAIT_S
+from actors.domain import FeedState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.connection.address import FeedAddress
+    from actors.connection.dispatch import Dispatch
+    from actors.connection.intake import Arrived, Slice
+    from actors.connection.state import ConnectionState
+    from actors.connection.subscriptions import Outgoing
+    from actors.connection.waiting import Waiter
+    from actors.domain import Mint
+    from actors.runtime import Context
+
+DIAL_STEP_S: Final = 10.0
+DIAL_DEADLINE_S: Final = 25.0
+SLICE_S: Final = 0.008
+CONGESTED_AT: Final = 100_000
+RELIEVED_AT: Final = 50_000
+
+
+class LiveReader:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        context: Context,
+        state: ConnectionState,
+        dispatch: Dispatch,
+        address: FeedAddress,
+        waiter: Waiter,
+        *,
+        chance: Callable[[], float],
+        make_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    ) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._state = state
+        self._dispatch = dispatch
+        self._address = address
+        self._waiter = waiter
+        self._chance = chance
+        self._make_context = make_context
+        self._session: Session | None = None
+        self._dial: Dial | None = None
+        self._abandoned: list[Dial] = []
+        self._dial_s = 0.0
+        self._opened_s = 0.0
+        self._last_data_s = 0.0
+        self._ping_sent_s = 0.0
+        self._is_pong_due = False
+        self._is_stopped = False
+        self._close_deadline_s = 0.0
+
+    # Beginning and end.
+
+    def start(self) -> None:
+        """Dial at the next turn."""
+        self._dial_s = self._context.monotonic_s()
+
+    def resume(self) -> None:
+        """Go on where another instance has failed: dial again after a pause."""
+        self._lose("the connection's actor was restarted")
+
+    def stop(self) -> None:
+        """Read no more; close in order within WS_CLOSE_TIMEOUT, in the turns that follow."""
+        self._is_stopped = True
+        self._abandon_dial()
+        state = self._state
+        state.subscriptions.lost()
+        state.connected_us = None
+        if self._session is not None:
+            self._session.begin_close()
+            self._close_deadline_s = self._context.monotonic_s() + self._settings.ws_close_timeout
+        if state.status.stopped(self._context.now_us()):
+            self._dispatch.tell_status()
+
+    def release(self) -> None:
+        """Close everything at once."""
+        self._abandon_dial()
+        if self._session is not None:
+            self._session.begin_close()
+            self._session.close()
+            self._session = None
+
+    # Turns.
+
+    def turn(self) -> None:
+        """Do what is due, wait at most 50 ms for something to read, and read one slice."""
+        if self._is_stopped:
+            self._turn_closing()
+        elif self._session is None:
+            self._turn_away()
+        else:
+            self._turn_open(self._session)
+
+    def _turn_closing(self) -> None:
+        session = self._session
+        if session is None:
+            self._waiter.wait(LONGEST_WAIT_S)
+            return
+        self._waiter.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
+        # What still comes was asked not to be read: it is not counted as received.
+        session.read(lambda: 0, self._slice_clock())
+        if session.lost is not None or self._context.monotonic_s() >= self._close_deadline_s:
+            session.close()
+            self._session = None
+
+    def _turn_away(self) -> None:
+        self._look_at_dial()
+        if self._session is None:
+            # Without a connection this only forgets what nobody wants any more.
+            self._state.subscriptions.due(self._context.monotonic_s())
+            self._waiter.wait(LONGEST_WAIT_S)
+        self._dispatch.advance(self._context.now_us())
+
+    def _turn_open(self, session: Session) -> None:
+        if self._is_congested():
+            self._waiter.wait(LONGEST_WAIT_S)
+            return
+        self._send_due(session)
+        if not session.has_buffered:
+            self._waiter.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
+        arrived = session.read(self._dispatch.stamp, self._slice_clock())
+        if arrived:
+            self._take(arrived)
+        if session.lost is not None:
+            self._lose(session.lost)
+        else:
+            self._look_for_silence()
+        self._dispatch.advance(self._context.now_us())
+
+    def _slice_clock(self) -> Callable[[], bool]:
+        monotonic_s = self._context.monotonic_s
+        deadline_s = monotonic_s() + SLICE_S
+        return lambda: monotonic_s() < deadline_s
+
+    def _is_congested(self) -> bool:
+        state = self._state
+        queued = self._context.queued_events()
+        if not state.is_congested and queued > CONGESTED_AT:
+            state.is_congested = True
+            self._context.log.warning("reading_paused", queued_events=queued)
+        elif state.is_congested and queued < RELIEVED_AT:
+            state.is_congested = False
+            # Nobody was listening, so the silence was ours.
+            self._last_data_s = self._context.monotonic_s()
+            self._context.log.info("reading_resumed", queued_events=queued)
+        return state.is_congested
+
+    # Opening.
+
+    def _look_at_dial(self) -> None:
+        now_s = self._context.monotonic_s()
+        if self._dial is None:
+            if now_s >= self._dial_s:
+                self._begin_dial(now_s)
+            return
+        match self._dial.outcome():
+            case Session() as session:
+                self._dial = None
+                self._open(session, now_s)
+            case DialFailure() as failure:
+                self._dial = None
+                self._fail(failure)
+            case _ if now_s >= self._dial_s + DIAL_DEADLINE_S:
+                self._abandon_dial()
+                self._fail(DialFailure("the connection could not be opened in time"))
+
+    def _begin_dial(self, now_s: float) -> None:
+        self._abandoned = [dial for dial in self._abandoned if dial.is_running]
+        if len(self._abandoned) >= MAX_ABANDONED:
+            return
+        self._dial_s = now_s
+        if self._state.status.dialling(self._context.now_us()):
+            self._dispatch.tell_status()
+        tell_self = self._context.tell_self
+        self._dial = Dial(
+            self._address, DIAL_STEP_S, self._make_context, lambda: tell_self(_Dialled())
+        )
+
+    def _abandon_dial(self) -> None:
+        if self._dial is not None:
+            self._dial.abandon()
+            self._abandoned.append(self._dial)
+            self._dial = None
+
+    def _open(self, session: Session, now_s: float) -> None:
+        state, now_us = self._state, self._context.now_us()
+        self._session = session
+        self._opened_s = self._last_data_s = self._ping_sent_s = now_s
+        self._is_pong_due = False
+        state.connected_us = now_us
+        state.subscriptions.opened(now_s)
+        if state.has_connected:
+            state.reconnects += 1
+            self._context.telemetry.ws_reconnects.inc()
+        state.has_connected = True
+        self._context.log.info("feed_connected", source=self._address.shown)
+        if state.status.opened(now_us):
+            self._dispatch.tell_status()
+
+    def _fail(self, failure: DialFailure) -> None:
+        if failure.is_ban:
+            delay_s = self._state.backoff.after_ban()
+        else:
+            delay_s = self._state.backoff.after_failure(self._chance())
+        self._away(failure.reason, delay_s, is_ban=failure.is_ban)
+
+    # Losing.
+
+    def _lose(self, reason: str) -> None:
+        self._drop_session()
+        self._away(reason, self._state.backoff.after_failure(self._chance()))
+
+    def _look_for_silence(self) -> None:
+        age_s = self._context.monotonic_s() - self._last_data_s
+        if age_s <= self._settings.ws_connection_timeout:
+            return
+        reason = f"no data for {age_s:.0f} s on an open connection"
+        self._drop_session()
+        self._away(reason, self._state.backoff.after_failure(self._chance()), is_silence=True)
+
+    def _drop_session(self) -> None:
+        if self._session is not None:
+            self._session.begin_close()
+            self._session.close()
+            self._session = None
+
+    def _away(
+        self, reason: str, delay_s: float, *, is_ban: bool = False, is_silence: bool = False
+    ) -> None:
+        state, now_us = self._state, self._context.now_us()
+        self._dial_s = self._context.monotonic_s() + delay_s
+        state.connected_us = None
+        state.last_error = reason
+        state.subscriptions.lost()
+        self._context.log.warning("feed_away", reason=reason, retry_in_s=round(delay_s, 1))
+        if is_ban:
+            has_changed = state.status.banned(reason, now_us)
+        elif is_silence:
+            has_changed = state.status.silent(reason, now_us)
+        else:
+            has_changed = state.status.lost(reason, now_us)
+        self._after_status(has_changed=has_changed)
+        since_us = state.last_frame_us or state.reading_since_us
+        state.outage.open(since_us, f"{state.status.state.value}: {reason}")
+
+    # Sending.
+
+    def _send_due(self, session: Session) -> None:
+        now_s = self._context.monotonic_s()
+        for call in self._state.subscriptions.due(now_s):
+            self._send(session, call)
+        if self._state.status.probe_is_due(now_s):
+            probe = self._state.subscriptions.probe(now_s)
+            if probe is not None:
+                self._state.status.probe_sent(now_s)
+                self._send(session, probe)
+        self._ping(session, now_s)
+
+    def _send(self, session: Session, call: Outgoing) -> None:
+        session.send(call.text)
+        if call.keys:
+            telemetry = self._context.telemetry
+            telemetry.batches_sent.inc()
+            telemetry.subscriptions_batched.inc(call.keys)
+            telemetry.batch_size.set(call.keys)
+
+    def _ping(self, session: Session, now_s: float) -> None:
+        if session.has_pong:
+            session.has_pong = self._is_pong_due = False
+        age_s = now_s - self._ping_sent_s
+        if self._is_pong_due and age_s >= self._settings.ws_ping_timeout:
+            self._is_pong_due = False
+            self._context.telemetry.pongs_missing.inc()
+            self._context.log.warning("pong_missing", waited_s=self._settings.ws_ping_timeout)
+        if 0 < self._settings.ws_ping_interval <= age_s:
+            session.ping()
+            self._ping_sent_s = now_s
+            self._is_pong_due = True
+
+    # Reading.
+
+    def _take(self, arrived: list[Arrived]) -> None:
+        result = self._dispatch.deliver(arrived)
+        self._dispatch.tell(result)
+        self._bill(result.billed)
+        if result.first_data_us is not None:
+            self._note_data(result.first_data_us)
+        for at_us, mark in result.marks:
+            self._read_mark(at_us, mark)
+        self._prove(result)
+
+    def _bill(self, frames: int) -> None:
+        if not frames:
+            return
+        self._context.telemetry.billed_frames.inc(frames)
+        passed_sol = self._state.budget.count(frames)
+        if passed_sol is not None:
+            self._context.log.warning(
+                "feed_cost", estimated_sol=self._state.budget.cost_sol, passed_sol=passed_sol
+            )
+
+    def _note_data(self, first_us: int) -> None:
+        now_s = self._context.monotonic_s()
+        self._last_data_s = now_s
+        self._state.backoff.data_arrived(now_s - self._opened_s)
+        self._dispatch.record_gap(self._state.outage.close(first_us))
+
+    def _prove(self, result: Slice) -> None:
+        """Let trades prove subscriptions, and unsubscribe those that nobody wants."""
+        state = self._state
+        now_s = self._context.monotonic_s()
+        for mint, at_us in result.trade_mints.items():
+            if state.subscriptions.prove(mint, at_us):
+                self.cover(mint)
+        for mint in result.orphans:
+            state.subscriptions.stray(mint, now_s)
+
+    def _read_mark(self, at_us: int, mark: bool | ControlFrame) -> None:
+        match mark:
+            case ControlFrame():
+                self._read_control(at_us, mark)
+            case is_trade:
+                self._after_status(has_changed=self._state.status.data(at_us, is_trade=is_trade))
+
+    def _read_control(self, at_us: int, frame: ControlFrame) -> None:
+        match meaning_of(frame):
+            case Acknowledged(ack=ack):
+                result = self._state.subscriptions.acknowledge(ack, at_us)
+                status = self._state.status
+                if result.is_probe and status.is_refused:
+                    self._after_status(has_changed=status.probe_acknowledged(at_us))
+                    return
+                self._after_status(has_changed=status.acknowledged(at_us))
+                for mint in result.mints:
+                    self.cover(mint)
+            case Refused() as refused:
+                self._read_refusal(at_us, refused)
+            case Complaint() as complaint:
+                self._read_complaint(complaint)
+
+    def _read_refusal(self, at_us: int, refused: Refused) -> None:
+        state = self._state
+        text = self._address.redact(refused.text)
+        if refused.answers_call:
+            state.subscriptions.refuse_oldest()
+        if not state.status.is_refused:
+            state.last_error = text
+            state.refusal.open(state.last_trade_us or at_us, f"discovery_only: {text}")
+            self._context.log.warning("trades_refused", server_said=text)
+        has_changed = state.status.refused(text, at_us, self._context.monotonic_s())
+        self._after_status(has_changed=has_changed)
+
+    def _read_complaint(self, complaint: Complaint) -> None:
+        if complaint.is_error:
+            self._context.telemetry.feed_errors.inc()
+        text = self._address.redact(complaint.text)
+        if self._state.complaints.is_new(text):
+            self._context.log.warning("server_said", text=text, is_error=complaint.is_error)
+
+    # What a change of state entails.
+
+    def _after_status(self, *, has_changed: bool) -> None:
+        if not has_changed:
+            return
+        state = self._state
+        self._dispatch.tell_status()
+        if state.status.is_refused:
+            state.subscriptions.withhold()
+        else:
+            state.subscriptions.offer_again()
+        if not state.status.is_live:
+            since_us = self._last_proof_us()
+            for change in state.coverage.end_all(since_us):
+                self._dispatch.tell_coverage(change)
+            return
+        self._dispatch.record_gap(state.refusal.close(state.status.since_us))
+        for mint in state.subscriptions.routed():
+            self.cover(mint)
+
+    def _last_proof_us(self) -> int:
+        """The last instant up to which trades are known to have arrived."""
+        state = self._state
+        if state.status.state is FeedState.DISCOVERY_ONLY:
+            return state.last_trade_us or 0
+        return state.last_frame_us or 0
+
+    def cover(self, mint: Mint) -> None:
+        """Tell the tracker of a routed mint that it is covered, if it is."""
+        state = self._state
+        since_us = state.subscriptions.covered_since_us(mint)
+        if since_us is None or not state.status.is_live or not state.subscriptions.is_routed(mint):
+            return
+        since_us = max(since_us, state.status.since_us)
+        self._dispatch.tell_coverage(state.coverage.begin(mint, since_us))

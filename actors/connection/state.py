@@ -1,0 +1,89 @@
+"""What the connection knows and must not forget when its actor is restarted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from actors.connection.backoff import Backoff
+from actors.connection.budget import Budget
+from actors.connection.coverage import Coverage
+from actors.connection.feed_state import FeedStatus
+from actors.connection.intake import RecentCreates
+from actors.connection.refusals import OnceEach
+from actors.connection.subscriptions import Subscriptions
+from actors.domain import FeedGap, Mint
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+
+class OpenGap:
+    """A time without data that has not ended yet."""
+
+    def __init__(self) -> None:
+        self._started_us: int | None = None
+        self._reason = ""
+
+    def open(self, started_us: int, reason: str) -> None:
+        """Data is away since `started_us`; of several reasons the first one counts."""
+        if self._started_us is None:
+            self._started_us, self._reason = started_us, reason
+
+    def close(self, ended_us: int) -> FeedGap | None:
+        """Data is back; None when it was never away."""
+        started_us, self._started_us = self._started_us, None
+        if started_us is None:
+            return None
+        return FeedGap(None, started_us, max(started_us, ended_us), self._reason)
+
+
+class ConnectionState:
+    """Lives outside the actor's instance; used by one instance at a time.
+
+    Args:
+        settings: read once; a change of the feed's settings acts with the next start of the
+        process.
+        next_seq: the sequence number of the next event; one more than the last one of the process
+        before.
+        last_frame_us: when the process before saw its last data frame, so that the time between
+        counts as a gap; None: unknown.
+    """
+
+    def __init__(
+        self, settings: Settings, *, next_seq: int = 1, last_frame_us: int | None = None
+    ) -> None:
+        self.next_seq = next_seq
+        self.status = FeedStatus()
+        self.subscriptions = Subscriptions(
+            settings.subscribe_batch_size, settings.subscribe_batch_interval
+        )
+        self.backoff = Backoff(settings.ws_retry_delay, settings.ws_max_retry_delay)
+        self.budget = Budget()
+        self.coverage = Coverage()
+        self.recent = RecentCreates()
+        self.complaints = OnceEach()
+        self.kinds: Counter[str] = Counter()
+        self.is_reading = False
+        self.has_stopped = False
+        self.has_connected = False
+        self.reconnects = 0
+        self.last_error: str | None = None
+        self.connected_us: int | None = None
+        self.last_stamp_us = last_frame_us or 0
+        """The newest stamp given to a frame; stamps only rise."""
+        self.covered_us = 0
+        self.last_frame_us = last_frame_us
+        self.last_trade_us: int | None = None
+        self.reading_since_us = 0
+        self.outage = OpenGap()
+        self.refusal = OpenGap()
+        if last_frame_us is not None:
+            self.outage.open(last_frame_us, "restart")
+        self.is_congested = False
+        """Reading is paused until the mailboxes have emptied."""
+        self.replayed = 0
+        """Lines of a recording that were handed on; a restarted replay goes on behind them."""
+        self.has_replay_ended = False
+        self.replay_since_us: dict[Mint, int] = {}
+        """When each mint of a recording first appeared; bounded by the recording."""

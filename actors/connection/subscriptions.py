@@ -1,0 +1,388 @@
+"""Which mints are wanted, what the server was told, and what it has acknowledged.
+
+Purpose: turns wishes (a tracker's route, a coin in the cache) into subscribe and unsubscribe
+calls, and acknowledgements into knowledge. Pure: time is passed in, frames to send are returned.
+Guarantees: the first new key leaves at once, further ones together within the batch interval; keys
+nobody has wanted for 2 s are unsubscribed; after a reconnect everything wanted is subscribed again
+in chunks of 1,000 keys, 10 calls a second; never more than 20 calls a second or 5,000 keys a call
+(documented limits: 200 and 5,000).
+Not guaranteed: that an acknowledgement belongs to the call it is matched with. Acknowledgements
+carry no id, so they answer the oldest pending call of their kind; one that never comes must not
+shift the matching for ever, so after 10 s without an answer (or 30 s in which some call was always
+pending) all pending calls of that kind are written off, and their keys stay `sent`. A trade of
+such a mint proves its subscription after all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from actors.connection.messages import SubscriptionState
+from actors.connection.refusals import Ack
+from actors.domain import Mint
+
+ORPHAN_GRACE_S: Final = 2.0
+RESTORE_KEYS: Final = 1_000
+RESTORE_PAUSE_S: Final = 0.1
+MAX_KEYS_PER_CALL: Final = 5_000
+MAX_CALLS_PER_SECOND: Final = 20
+MAX_STRAYS: Final = 10_000
+"""Mints unsubscribed on one connection because they came unasked; further ones are left alone."""
+
+ACK_PATIENCE_S: Final = 10.0
+ACK_BACKLOG_S: Final = 30.0
+
+
+class _Method(msgspec.Struct, frozen=True, omit_defaults=True):
+    method: str
+    keys: tuple[str, ...] = ()
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """One call for the server."""
+
+    text: bytes
+    keys: int
+    """How many mints it names to subscribe; 0 for every other method."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    keys: tuple[Mint, ...]
+    sent_s: float
+    is_probe: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Key:
+    is_routed: bool = False
+    is_watched: bool = False
+    state: SubscriptionState = SubscriptionState.PENDING
+    is_known: bool = False
+    """The server was told of the key on this connection."""
+    call: _Call | None = None
+    """The latest subscribe call whose acknowledgement would count for the key."""
+    covered_us: int | None = None
+    """Since when its trades are known to reach this machine; None unless acknowledged."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    calls: deque[_Call] = field(default_factory=deque)
+    since_s: float = 0.0
+    """Since when some call has been pending without a break."""
+
+    def add(self, call: _Call) -> None:
+        if not self.calls:
+            self.since_s = call.sent_s
+        self.calls.append(call)
+
+    def write_off(self, now_s: float) -> None:
+        if self.calls and (
+            now_s - self.calls[0].sent_s > ACK_PATIENCE_S or now_s - self.since_s > ACK_BACKLOG_S
+        ):
+            self.calls.clear()
+
+
+class AckResult(msgspec.Struct, frozen=True):
+    """What one acknowledgement has told."""
+
+    mints: tuple[Mint, ...] = ()
+    """Mints whose subscription is acknowledged now and was not before."""
+    is_probe: bool = False
+    """The call was a probe."""
+
+
+class Subscriptions:
+    """See the module's docstring. Belongs to the connection and outlives its instances."""
+
+    def __init__(self, batch_size: int, batch_interval_s: float) -> None:
+        self._batch_size = min(batch_size, MAX_KEYS_PER_CALL)
+        self._batch_interval_s = batch_interval_s
+        self._keys: dict[Mint, _Key] = {}
+        self._states: Counter[SubscriptionState] = Counter()
+        self._new: dict[Mint, None] = {}
+        self._restore: dict[Mint, None] = {}
+        self._orphans: dict[Mint, float] = {}
+        self._strays: set[Mint] = set()
+        self._hello: deque[tuple[str, Ack]] = deque()
+        self._pending = {ack: _Pending() for ack in Ack}
+        self._sent_s: deque[float] = deque(maxlen=MAX_CALLS_PER_SECOND)
+        self._next_batch_s = 0.0
+        self._next_restore_s = 0.0
+        self._is_open = False
+        self._is_withheld = False
+
+    # What is wanted.
+
+    def route(self, mint: Mint) -> None:
+        """A tracker wants the mint's trades."""
+        self._want(mint).is_routed = True
+
+    def watch(self, mint: Mint) -> None:
+        """The coin cache wants the mint's trades."""
+        self._want(mint).is_watched = True
+
+    def unroute(self, mint: Mint, now_s: float) -> None:
+        """No tracker wants the mint any more."""
+        key = self._keys.get(mint)
+        if key is not None:
+            key.is_routed = False
+            self._leave(mint, key, now_s)
+
+    def unwatch(self, mint: Mint, now_s: float) -> None:
+        """The coin cache no longer wants the mint."""
+        key = self._keys.get(mint)
+        if key is not None:
+            key.is_watched = False
+            self._leave(mint, key, now_s)
+
+    def stray(self, mint: Mint, now_s: float) -> None:
+        """A trade came that nobody wants: unsubscribe its mint, once a connection; it is billed."""
+        if mint in self._keys or mint in self._strays or len(self._strays) >= MAX_STRAYS:
+            return
+        self._strays.add(mint)
+        key = self._keys[mint] = _Key(is_known=True, state=SubscriptionState.SENT)
+        self._states[key.state] += 1
+        self._leave(mint, key, now_s)
+
+    def is_routed(self, mint: Mint) -> bool:
+        """Whether a tracker wants the mint."""
+        key = self._keys.get(mint)
+        return key is not None and key.is_routed
+
+    def is_watched(self, mint: Mint) -> bool:
+        """Whether the coin cache wants the mint."""
+        key = self._keys.get(mint)
+        return key is not None and key.is_watched
+
+    def routed(self) -> list[Mint]:
+        """List the mints that trackers want."""
+        return [mint for mint, key in self._keys.items() if key.is_routed]
+
+    def repeat(self, mint: Mint, *, in_doubt: bool) -> bool:
+        """Subscribe a wanted mint once more; return whether its coverage ends by that."""
+        key = self._keys.get(mint)
+        if key is None or not (key.is_routed or key.is_watched):
+            return False
+        self._new[mint] = None
+        was_covered = key.covered_us is not None
+        if in_doubt and key.state is not SubscriptionState.PENDING:
+            self._set(key, SubscriptionState.DOUBTED)
+        return in_doubt and was_covered
+
+    def _want(self, mint: Mint) -> _Key:
+        self._orphans.pop(mint, None)
+        key = self._keys.get(mint)
+        if key is None:
+            key = self._keys[mint] = _Key()
+            self._states[key.state] += 1
+        if key.call is None and mint not in self._restore:
+            self._new[mint] = None
+        return key
+
+    def _leave(self, mint: Mint, key: _Key, now_s: float) -> None:
+        if not (key.is_routed or key.is_watched):
+            self._orphans.setdefault(mint, now_s)
+
+    # What is known.
+
+    @property
+    def wanted(self) -> int:
+        """How many mints are subscribed or about to be."""
+        return len(self._keys)
+
+    def counts(self) -> dict[str, int]:
+        """Count the wanted subscriptions by state."""
+        return {state.value: self._states[state] for state in SubscriptionState}
+
+    def covered_since_us(self, mint: Mint) -> int | None:
+        """Since when the mint's subscription has been acknowledged and not doubted."""
+        key = self._keys.get(mint)
+        return None if key is None else key.covered_us
+
+    def acknowledge(self, ack: Ack, at_us: int) -> AckResult:
+        """The server has accepted a call of this kind: the oldest pending one."""
+        pending = self._pending[ack].calls
+        if not pending:
+            return AckResult()
+        call = pending.popleft()
+        proven = tuple(mint for mint in call.keys if self._accept(mint, call, at_us))
+        return AckResult(proven, call.is_probe)
+
+    def refuse_oldest(self) -> None:
+        """The server has refused the oldest pending trade subscription in place of accepting it."""
+        pending = self._pending[Ack.KEYS].calls
+        if pending:
+            pending.popleft()
+
+    def prove(self, mint: Mint, at_us: int) -> bool:
+        """A trade of the mint arrived: its subscription works; return whether that was unknown."""
+        key = self._keys.get(mint)
+        if key is None or key.call is None or key.state is SubscriptionState.ACKNOWLEDGED:
+            return False
+        self._set(key, SubscriptionState.ACKNOWLEDGED)
+        key.covered_us = at_us
+        return True
+
+    def _accept(self, mint: Mint, call: _Call, at_us: int) -> bool:
+        key = self._keys.get(mint)
+        if key is None or key.call is not call or key.state is SubscriptionState.ACKNOWLEDGED:
+            return False
+        self._set(key, SubscriptionState.ACKNOWLEDGED)
+        key.covered_us = at_us
+        return True
+
+    def _set(self, key: _Key, state: SubscriptionState) -> None:
+        self._states[key.state] -= 1
+        self._states[state] += 1
+        key.state = state
+        if state is not SubscriptionState.ACKNOWLEDGED:
+            key.covered_us = None
+
+    # The connection.
+
+    def opened(self, now_s: float) -> None:
+        """A new connection is there: nothing is subscribed on it yet."""
+        self._forget_server()
+        self._is_open = True
+        self._hello.extend(
+            (("subscribeNewToken", Ack.NEW_TOKEN), ("subscribeMigration", Ack.MIGRATION))
+        )
+        self._next_batch_s = self._next_restore_s = now_s
+
+    def lost(self) -> None:
+        """The connection is gone, and with it everything the server knew."""
+        self._forget_server()
+        self._is_open = False
+
+    def withhold(self) -> None:
+        """The server delivers no trades: keys wait until `offer_again`."""
+        if not self._is_withheld:
+            self._is_withheld = True
+            self._restart_keys()
+
+    def offer_again(self) -> None:
+        """The server delivers trades again: subscribe everything that is wanted."""
+        if self._is_withheld:
+            self._is_withheld = False
+            self._restart_keys()
+
+    def probe(self, now_s: float) -> Outgoing | None:
+        """Ask for the trades of one wanted mint all the same; None when nothing is wanted."""
+        mint = next((mint for mint in self._keys if mint not in self._orphans), None)
+        if mint is None or not self._is_open:
+            return None
+        return self._subscribe((mint,), now_s, is_probe=True)
+
+    def _forget_server(self) -> None:
+        self._hello.clear()
+        self._strays.clear()
+        for pending in self._pending.values():
+            pending.calls.clear()
+        for key in self._keys.values():
+            key.is_known = False
+        self._restart_keys()
+
+    def _restart_keys(self) -> None:
+        self._new.clear()
+        self._restore = dict.fromkeys(self.routed())
+        for mint, key in self._keys.items():
+            self._set(key, SubscriptionState.PENDING)
+            key.call = None
+            if mint not in self._orphans:
+                self._restore[mint] = None
+
+    # What to send.
+
+    def due(self, now_s: float) -> list[Outgoing]:
+        """Give the calls that are to be sent now, in order."""
+        for pending in self._pending.values():
+            pending.write_off(now_s)
+        calls: list[Outgoing] = []
+        self._drop_orphans(now_s, calls)
+        if not self._is_open:
+            return calls
+        while self._hello and self._may_send(now_s):
+            method, ack = self._hello.popleft()
+            calls.append(self._call(method, (), ack, now_s))
+        if not self._is_withheld:
+            self._send_new(now_s, calls)
+            self._send_restored(now_s, calls)
+        return calls
+
+    def _drop_orphans(self, now_s: float, calls: list[Outgoing]) -> None:
+        while self._orphans:
+            ripe = self._ripe_orphans(now_s)
+            if not ripe or (self._is_open and not self._may_send(now_s)):
+                return
+            subscribed = [mint for mint in ripe if self._keys[mint].is_known]
+            for mint in ripe:
+                self._forget(mint)
+            if subscribed and self._is_open:
+                calls.append(
+                    self._call("unsubscribeTokenTrade", tuple(subscribed), Ack.UNSUBSCRIBED, now_s)
+                )
+
+    def _ripe_orphans(self, now_s: float) -> list[Mint]:
+        ripe: list[Mint] = []
+        for mint, since_s in self._orphans.items():
+            if now_s - since_s < ORPHAN_GRACE_S or len(ripe) == RESTORE_KEYS:
+                break
+            ripe.append(mint)
+        return ripe
+
+    def _forget(self, mint: Mint) -> None:
+        del self._orphans[mint]
+        self._states[self._keys.pop(mint).state] -= 1
+        self._new.pop(mint, None)
+        self._restore.pop(mint, None)
+
+    def _send_new(self, now_s: float, calls: list[Outgoing]) -> None:
+        if now_s < self._next_batch_s:
+            return
+        while self._new and self._may_send(now_s):
+            calls.append(self._subscribe(_take(self._new, self._batch_size), now_s))
+            self._next_batch_s = now_s + self._batch_interval_s
+
+    def _send_restored(self, now_s: float, calls: list[Outgoing]) -> None:
+        if self._restore and now_s >= self._next_restore_s and self._may_send(now_s):
+            calls.append(self._subscribe(_take(self._restore, RESTORE_KEYS), now_s))
+            self._next_restore_s = now_s + RESTORE_PAUSE_S
+
+    def _subscribe(
+        self, mints: tuple[Mint, ...], now_s: float, *, is_probe: bool = False
+    ) -> Outgoing:
+        call = _Call(mints, now_s, is_probe)
+        for mint in mints:
+            self._new.pop(mint, None)
+            self._restore.pop(mint, None)
+            key = self._keys[mint]
+            key.call = call
+            key.is_known = True
+            if key.state is SubscriptionState.PENDING:
+                self._set(key, SubscriptionState.SENT)
+        return Outgoing(self._record("subscribeTokenTrade", call, Ack.KEYS), len(mints))
+
+    def _call(self, method: str, mints: tuple[Mint, ...], ack: Ack, now_s: float) -> Outgoing:
+        return Outgoing(self._record(method, _Call(mints, now_s), ack), 0)
+
+    def _record(self, method: str, call: _Call, ack: Ack) -> bytes:
+        self._sent_s.append(call.sent_s)
+        self._pending[ack].add(call)
+        return msgspec.json.encode(_Method(method, call.keys))
+
+    def _may_send(self, now_s: float) -> bool:
+        return len(self._sent_s) < MAX_CALLS_PER_SECOND or now_s - self._sent_s[0] >= 1.0
+
+
+def _take(mints: dict[Mint, None], limit: int) -> tuple[Mint, ...]:
+    """Take the first keys out of an ordered set."""
+    taken = tuple(mint for mint, _ in zip(mints, range(limit), strict=False))
+    for mint in taken:
+        del mints[mint]
+    return taken

@@ -1,0 +1,302 @@
+"""The discovery actor: what becomes of every create, and of every event that has no route.
+
+Purpose: filter new coins, cache the others with their trades, hand a coin over to its tracker.
+Guarantees: each event is decided alone; every trade is moved to one place of the ledger in the turn
+that handles it; a tracker gets all that was cached of its mint, in one message and before
+`HandOverDone`; expiry runs on the feed clock, so a replay decides as the live feed did.
+Relies on: `RouteSwitched` and `RouteClosed` stand in the mailbox behind the mint's earlier events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from actors.connection.messages import UnwatchMint, WatchMint
+from actors.control import (
+    CONNECTION,
+    N8N_WRITER,
+    STREAM_WATCH,
+    SUPERVISOR,
+    CachedCoinReport,
+    GetLiveCoin,
+    TrackMint,
+    tracker_name,
+    writer_of,
+)
+from actors.discovery.coin_cache import CachedCoin, is_full
+from actors.discovery.coin_filter import Reason
+from actors.discovery.messages import CacheStatus, CoinsDelivered, RouteClosed, RouteSwitched
+from actors.domain import Coin, Migration, Mint, Place, Trade
+from actors.n8n_writer.messages import CoinDiscovered
+from actors.postgres_writer.messages import StreamStarted
+from actors.runtime import Actor, Message
+from actors.stream_watch.messages import StreamChangePending
+from actors.tracker.messages import (
+    CreatorBuy,
+    HandOver,
+    HandOverDone,
+    PhasesChanged,
+    TradesArrived,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.discovery.state import DiscoveryState
+    from actors.runtime import Context
+
+_EXPIRY = "expiry"
+
+
+class _ExpiryDue(Message, frozen=True):
+    """The oldest coin of the cache has waited long enough at `at_us` of the feed clock."""
+
+    internal: ClassVar[bool] = True
+
+    at_us: int
+
+
+class DiscoveryActor(Actor):
+    """See the module's docstring. Runs on the shared dispatcher and never blocks."""
+
+    def __init__(self, context: Context, state: DiscoveryState, writers: int) -> None:
+        """Take what is known; `writers` is the number of postgres-writers, at least 1."""
+        super().__init__(context)
+        self._state = state
+        self._writers = writers
+        self._armed_us: int | None = None
+
+    def on_start(self) -> None:
+        """Take the rules from the settings and go on with what is cached.
+
+        Raises:
+            ValueError: The pattern for bad names is empty or invalid.
+        """
+        self._state.reconfigure(self.context.settings)
+        self._cache_changed()
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle one message, or one event of a `FeedSlice`."""
+        match message:
+            case Trade():
+                self._trade(message)
+            case Coin():
+                self._create(message)
+            case Migration():
+                self._migration(message)
+            case RouteSwitched(mint=mint):
+                self._hand_over(mint)
+            case RouteClosed(mint=mint):
+                self._state.tracked.discard(mint)
+            case CoinsDelivered(mints=mints):
+                self._delivered(mints)
+            case PhasesChanged(phases=phases):
+                self._state.choose_first_phase(phases)
+            case _ExpiryDue(at_us=at_us):
+                self._expire(at_us)
+            case GetLiveCoin(mint=mint):
+                return self._report(mint)
+        return None
+
+    # Events of the feed.
+
+    def _create(self, coin: Coin) -> None:
+        state = self._state
+        if coin.mint in state.recent or state.cache.get(coin.mint) is not None:
+            self._move_buy(coin, Place.DUPLICATE)
+            self.context.telemetry.duplicates.inc(int(coin.buy is not None))
+        elif coin.mint in state.tracked:
+            state.recent.add(coin.mint)
+            self._forward(coin.mint, CreatorBuy(coin), trades=int(coin.buy is not None))
+        else:
+            self._new_coin(coin)
+
+    def _new_coin(self, coin: Coin) -> None:
+        reason = self._state.coin_filter.check(coin, coin.arrived_us)
+        if reason is not Reason.QUOTE_MINT:
+            # A quote mint stands for any number of coins, so it is never "seen before".
+            self._state.recent.add(coin.mint)
+        if reason is None:
+            self._accept(coin)
+        else:
+            self.context.telemetry.coins_filtered.labels(reason=reason.value).inc()
+            self._move_buy(coin, Place.FILTERED)
+
+    def _accept(self, coin: Coin) -> None:
+        self.context.telemetry.coins_received.inc()
+        self._state.discovered += 1
+        entry = self._state.cache.add(coin)
+        self._move_buy(coin, Place.CACHED)
+        self.context.tell(CONNECTION, WatchMint(coin.mint))
+        self.context.tell(N8N_WRITER, CoinDiscovered(coin))
+        self._entry_changed(entry, coin.arrived_us, coin.virtual_sol_lamports)
+
+    def _trade(self, trade: Trade) -> None:
+        entry = self._state.cache.get(trade.mint)
+        if entry is None:
+            self._uncached_trade(trade)
+        elif self._state.cache.add_trade(entry, trade):
+            self.context.ledger.move(Place.QUEUED, Place.CACHED)
+            self._entry_changed(entry, trade.arrived_us, trade.virtual_sol_lamports)
+        else:
+            self.context.ledger.move(Place.QUEUED, Place.DUPLICATE)
+            self.context.telemetry.duplicates.inc()
+
+    def _uncached_trade(self, trade: Trade) -> None:
+        if trade.mint in self._state.tracked:
+            self._forward(trade.mint, TradesArrived((trade,)), trades=1)
+        else:
+            self.context.ledger.move(Place.QUEUED, Place.ORPHAN)
+
+    def _migration(self, migration: Migration) -> None:
+        entry = self._state.cache.get(migration.mint)
+        if entry is not None and entry.activated:
+            entry.migration = migration
+        elif entry is not None:
+            self._graduated(entry)
+            self._cache_changed()
+        elif migration.mint in self._state.tracked:
+            self._forward(migration.mint, TradesArrived((migration,)), trades=0)
+        else:
+            self._state.unknown_migrations += 1
+
+    # The cache.
+
+    def _entry_changed(
+        self, entry: CachedCoin, at_us: int, virtual_sol_lamports: int | None
+    ) -> None:
+        """Draw the consequences of a new coin or a new trade at `at_us` of arrival time."""
+        settings = self.context.settings
+        if not entry.activated and self._is_due(entry):
+            self._activate(entry, at_us)
+        if not entry.activated and is_full(
+            virtual_sol_lamports, settings.sol_reserves_initial, settings.sol_reserves_full
+        ):
+            self._graduated(entry)
+        else:
+            self._evict(entry)
+        self._cache_changed()
+
+    def _is_due(self, entry: CachedCoin) -> bool:
+        settings = self.context.settings
+        if settings.activation != "trades":
+            return False
+        return len(entry.trades) >= settings.activation_min_trades
+
+    def _activate(self, entry: CachedCoin, at_us: int) -> None:
+        entry.activated = True
+        coin, phase_id = entry.coin, self._state.first_phase_id
+        # First of all, or a poll between the commit and this would not know the stream as ours.
+        self.context.tell(STREAM_WATCH, StreamChangePending(coin.mint, active=True))
+        writer = writer_of(coin.mint, self._writers)
+        self.context.tell(writer, StreamStarted(coin, phase_id, at_us))
+        self.context.tell(
+            SUPERVISOR,
+            TrackMint(
+                mint=coin.mint,
+                phase_id=phase_id,
+                started_us=at_us,
+                by="trades",
+                created_us=coin.arrived_us,
+                creator=coin.creator or None,
+            ),
+        )
+
+    def _graduated(self, entry: CachedCoin) -> None:
+        """Let go of a coin that left the curve before anybody wanted it; n8n was told of it."""
+        self._state.cache.remove(entry.coin.mint)
+        self._let_go([entry], Place.EXPIRED)
+
+    def _evict(self, touched: CachedCoin) -> None:
+        evicted = self._state.cache.evict(touched)
+        self._let_go(evicted, Place.EVICTED)
+        self.context.telemetry.cache_evictions.inc(len(evicted))
+
+    def _expire(self, at_us: int) -> None:
+        self._armed_us = None
+        self._let_go(self._state.cache.expire(at_us), Place.EXPIRED)
+        self._cache_changed()
+
+    def _let_go(self, entries: Sequence[CachedCoin], place: Place) -> None:
+        for entry in entries:
+            self.context.ledger.move(Place.CACHED, place, len(entry.trades))
+            self.context.tell(CONNECTION, UnwatchMint(entry.coin.mint))
+        if place is Place.EXPIRED:
+            self._state.expired += len(entries)
+            self.context.telemetry.cache_expirations.inc(len(entries))
+
+    def _delivered(self, mints: tuple[Mint, ...]) -> None:
+        for mint in mints:
+            entry = self._state.cache.get(mint)
+            if entry is not None:
+                entry.n8n_sent = True
+
+    def _cache_changed(self) -> None:
+        self._arm_expiry()
+        state, stats = self._state, self._state.cache.stats()
+        self.context.telemetry.cache_size.set(stats.total)
+        self.context.publish(
+            CacheStatus(
+                total=stats.total,
+                activated=state.activated,
+                expired=state.expired,
+                cached_trades=stats.trades,
+                oldest_us=stats.oldest_us,
+                newest_us=stats.newest_us,
+                discovered=state.discovered,
+            )
+        )
+
+    def _arm_expiry(self) -> None:
+        due_us = self._state.cache.next_expiry_us()
+        if due_us == self._armed_us:
+            return
+        if due_us is None:
+            self.context.cancel(_EXPIRY)
+        else:
+            self.context.at(_EXPIRY, due_us, _ExpiryDue(due_us))
+        self._armed_us = due_us
+
+    # The way to a tracker.
+
+    def _hand_over(self, mint: Mint) -> None:
+        self._state.tracked.add(mint)
+        entry = self._state.cache.remove(mint)
+        if entry is None:
+            self._forward(mint, HandOver((HandOverDone(mint, None),)), trades=0)
+            return
+        last = () if entry.migration is None else (entry.migration,)
+        events = (*entry.trades, *last, HandOverDone(mint, entry.coin))
+        self.context.ledger.move(Place.CACHED, Place.QUEUED, len(entry.trades))
+        self._forward(mint, HandOver(events), trades=len(entry.trades))
+        self.context.tell(CONNECTION, UnwatchMint(mint))
+        self._state.activated += 1
+        self.context.telemetry.cache_activations.inc()
+        self._cache_changed()
+
+    def _forward(self, mint: Mint, message: Message, trades: int) -> None:
+        """Send queued trades on; a tracker that does not take them leaves them to the journal."""
+        if self.context.ref(tracker_name(mint)).offer(message):
+            return
+        self.context.ledger.move(Place.QUEUED, Place.PARKED, trades)
+        self.context.telemetry.trades_parked.inc(trades)
+        self.context.log.warning(
+            "tracker_refused", mint=mint, kind=type(message).__name__, trades=trades
+        )
+
+    def _move_buy(self, coin: Coin, place: Place) -> None:
+        if coin.buy is not None:
+            self.context.ledger.move(Place.QUEUED, place)
+
+    def _report(self, mint: Mint) -> CachedCoinReport | None:
+        entry = self._state.cache.get(mint)
+        if entry is None:
+            return None
+        return CachedCoinReport(
+            mint=mint,
+            discovered_us=entry.discovered_us,
+            n8n_sent=entry.n8n_sent,
+            activated=entry.activated,
+            subscription_active=entry.subscription_active,
+            cached_trades=len(entry.trades),
+        )

@@ -1,0 +1,234 @@
+"""What a writer holds: in memory, and in its part of the spool; and what the ledger knows of it.
+
+Guarantees: what is on disk is older than what is in memory, so taking the disk first keeps the
+order. Trades of an item are in the ledger's place "queued" while it is in memory and "spooled"
+while it is on disk, and leave it in the same step as the item.
+A spool that cannot be opened counts as empty as long as nothing was ever seen in it: items then go
+from memory to the database, and only their safety net is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from actors.domain import Mint, Place
+from actors.postgres_writer.batch import Item, mint_of, trades_of
+from actors.postgres_writer.codec import UnreadableEntryError, decode, encode
+from actors.postgres_writer.messages import CandleClosed
+from actors.spool import Entry, SpoolError, SpoolStats, StoredEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.postgres_writer.state import WriterState
+    from actors.runtime import Context
+    from actors.spool import Spool
+
+MEMORY_ROWS: Final = 50_000
+"""Rows kept in memory while the database is away."""
+
+_PUT_AGAIN_S: Final = 1.0
+"""A spool that refused is not asked again for this long."""
+_EMPTY: Final = SpoolStats(entries=0, trades=0, oldest_put_us=None, file_bytes=0)
+
+
+class Piece(NamedTuple):
+    """An item in hand, and the entry it stands in when it came from disk."""
+
+    item: Item
+    entry: StoredEntry | None
+
+
+class Outbox:
+    """See the module's docstring. Blocks as the spool does."""
+
+    def __init__(self, context: Context, state: WriterState, spool: Spool) -> None:
+        self._context = context
+        self._state = state
+        self._spool = spool
+        self._stats: SpoolStats | None = None
+        self._refusal: str | None = None
+        self._put_again_s = 0.0
+
+    def open(self) -> None:
+        """Open the spool and count what is there; when that fails it is tried again later."""
+        if self._stats is None:
+            try:
+                self._spool.open()
+                self._count()
+            except SpoolError as error:
+                self._complain(error)
+
+    def close(self) -> None:
+        """Store what is in memory and give the spool back."""
+        self.store_all()
+        self._spool.close()
+
+    @property
+    def stats(self) -> SpoolStats:
+        """What is on disk of this writer, as far as it could be counted."""
+        return self._stats or _EMPTY
+
+    @property
+    def left(self) -> int:
+        """Items that are not settled, in memory and on disk."""
+        return self.stats.entries + len(self._state.backlog)
+
+    @property
+    def full(self) -> bool:
+        """Whether memory holds all it may."""
+        return self._state.backlog.rows >= MEMORY_ROWS
+
+    def add(self, item: Item) -> bool:
+        """Take an item into memory, and say whether it is the first one there."""
+        first = not self._state.backlog
+        self._state.backlog.add(item, self._context.monotonic_s())
+        return first
+
+    def is_parked(self, item: Item) -> bool:
+        """Say whether something earlier of the item's mint was parked."""
+        return mint_of(item) in self._state.parked_mints
+
+    def park(self, item: Item) -> None:
+        """Refuse an item, and from now on everything of its mint: the journal still has its trades.
+
+        A restart takes a mint up behind its newest row; a row behind a hole would hide the hole.
+        What belongs to no mint is given up.
+        """
+        mint = mint_of(item)
+        if mint is None:
+            self._context.dead_letter(item, "refused", None)
+            return
+        window_us = item.candle.window_start_us if isinstance(item, CandleClosed) else None
+        self._warn_of_parking(mint, window_us)
+        self._state.park(mint, window_us)
+        trades = trades_of(item)
+        self._context.ledger.move(Place.QUEUED, Place.PARKED, trades)
+        self._context.telemetry.trades_parked.inc(trades)
+
+    def oldest(self, rows: int) -> list[Piece]:
+        """Look at the oldest items, from disk as long as there is something.
+
+        Raises:
+            SpoolError: There is something on disk, and it cannot be read right now.
+        """
+        self.open()
+        if not self.stats.entries:
+            return [Piece(item, None) for item in self._state.backlog.oldest(rows)]
+        entries = self._spool.oldest(self._context.name, rows)
+        if not entries:
+            # A damaged file was moved aside with what it held.
+            self._count()
+        return [piece for entry in entries if (piece := self._decoded(entry)) is not None]
+
+    def settle(self, pieces: Sequence[Piece], target: Place) -> None:
+        """Let go of the oldest pieces, whose trades have reached their place.
+
+        Raises:
+            SpoolError: They are still on disk.
+        """
+        entries = [entry for _, entry in pieces if entry is not None]
+        if entries:
+            self._remove(entries, target)
+            return
+        self._state.backlog.drop(len(pieces))
+        trades = sum(trades_of(item) for item, _ in pieces)
+        self._context.ledger.move(Place.QUEUED, target, trades)
+
+    def store_all(self) -> None:
+        """Move everything from memory to disk, as far as the spool takes it."""
+        while self._state.backlog and self._store(_BATCH_ROWS):
+            pass
+
+    def store_oldest(self) -> None:
+        """Move the oldest items from memory to disk; nothing happens when the spool refuses."""
+        if self._context.monotonic_s() >= self._put_again_s:
+            self._store(_BATCH_ROWS)
+
+    def _store(self, rows: int) -> bool:
+        self.open()
+        items = self._state.backlog.oldest(rows)
+        entries, refused = _encoded(items)
+        try:
+            self._spool.put(self._context.name, entries, self._context.now_us())
+        except SpoolError as error:
+            self._complain(error)
+            self._put_again_s = self._context.monotonic_s() + _PUT_AGAIN_S
+            return False
+        self._refusal = None
+        self._state.backlog.drop(len(items))
+        stored = sum(entry.trades for entry in entries)
+        self._context.ledger.move(Place.QUEUED, Place.SPOOLED, stored)
+        self._state.spooled_trades = (self._state.spooled_trades or 0) + stored
+        for item, reason in refused:
+            self._context.ledger.move(Place.QUEUED, Place.DEAD, trades_of(item))
+            self._context.dead_letter(item, "refused", reason)
+        self._recount()
+        return True
+
+    def _decoded(self, entry: StoredEntry) -> Piece | None:
+        try:
+            return Piece(decode(entry), entry)
+        except UnreadableEntryError as error:
+            self._remove([entry], Place.DEAD)
+            self._context.dead_letter(entry, "refused", error)
+            return None
+
+    def _remove(self, entries: list[StoredEntry], target: Place) -> None:
+        self._spool.remove(self._context.name, entries)
+        trades = sum(entry.trades for entry in entries)
+        self._context.ledger.move(Place.SPOOLED, target, trades)
+        self._state.spooled_trades = (self._state.spooled_trades or 0) - trades
+        self._recount()
+
+    def _recount(self) -> None:
+        try:
+            self._count()
+        except SpoolError as error:
+            self._complain(error)
+
+    def _count(self) -> None:
+        """Read the figures, and bring the ledger to them.
+
+        At the start of the process the trades that are found are entered. Later, entries vanish
+        only with a damaged file, which the spool has moved aside with an error: they are given up.
+        """
+        self._stats = self._spool.stats(self._context.name)
+        found = self._stats.trades
+        known = self._state.spooled_trades
+        if known is None:
+            if self._state.adopt:
+                self._context.ledger.receive(Place.SPOOLED, found)
+        elif found < known:
+            self._context.ledger.move(Place.SPOOLED, Place.DEAD, known - found)
+        self._state.spooled_trades = found
+
+    def _complain(self, error: SpoolError) -> None:
+        reason = str(error)
+        if reason != self._refusal:
+            self._refusal = reason
+            self._context.log.error("spool_refused", reason=reason)
+
+    def _warn_of_parking(self, mint: Mint, window_us: int | None) -> None:
+        if not self._state.parked_mints:
+            self._context.log.error(
+                "rows_parked",
+                mint=mint,
+                from_us=window_us,
+                reason="memory and spool are full; bring the database back, or raise SPOOL_MAX_MB",
+            )
+
+
+_BATCH_ROWS: Final = 2_000
+"""Rows moved to disk at a time: a few ms, one fsync."""
+
+
+def _encoded(items: Sequence[Item]) -> tuple[list[Entry], list[tuple[Item, ValueError]]]:
+    entries: list[Entry] = []
+    refused: list[tuple[Item, ValueError]] = []
+    for item in items:
+        try:
+            entries.append(encode(item))
+        except ValueError as error:
+            refused.append((item, error))
+    return entries, refused

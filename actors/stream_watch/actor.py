@@ -1,0 +1,342 @@
+"""Stream-watch: follows `coin_streams` and `ref_coin_phases` as others change them.
+
+Purpose: tell the supervisor what to track, at once through notifications and at the latest by a
+poll every DB_REFRESH_INTERVAL, which is the only source where notifications do not come through.
+Guarantees: the supervisor is told the phases before the first stream, and that all are known once,
+behind the last of the first reading. A database that is away, or a reading that fails, untracks
+nothing. What the supervisor could not be told is told again by a later reading.
+Not guaranteed: that two changes within one reading are seen singly.
+Relies on: a pinned thread and a connection of its own. `poll` returns within 50 ms, or, when
+something was told, as soon as it was read: a statement may take 10 s.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import psycopg
+
+from actors.control import SUPERVISOR, PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
+from actors.domain import Mint
+from actors.runtime import Actor, Message
+from actors.stream_watch.messages import (
+    ChangeRefresh,
+    PollNow,
+    StreamChangePending,
+    StreamChangesCommitted,
+    WatchStatus,
+)
+from actors.stream_watch.reader import EVERYTHING, PHASES_CHANNEL, STREAMS_CHANNEL
+from actors.stream_watch.watch import Changes, is_coin, pause_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from actors.domain import Phase
+    from actors.runtime import Context
+    from actors.stream_watch.connector import Connector
+    from actors.stream_watch.reader import Notification, Reader
+    from actors.stream_watch.state import WatchState
+    from db.streams import StreamRow
+
+POLL_MS: Final = 50
+_TELL_AGAIN_S: Final = 1.0
+_SINGLE_MINTS: Final = 2_000
+"""Above so many mints told at once, reading everything is cheaper."""
+_TEXT_LIMIT: Final = 300
+
+
+class _ConnectDue(Message, frozen=True):
+    """The pause after a lost connection is over. To oneself, data lane."""
+
+    internal: ClassVar[bool] = True
+
+
+class _ConnectEnded(Message, frozen=True):
+    """An attempt to connect has ended, well or not. From the connector's thread, data lane."""
+
+    internal: ClassVar[bool] = True
+
+
+class _PollDue(Message, frozen=True):
+    """It is time to read everything again. To oneself, data lane."""
+
+    internal: ClassVar[bool] = True
+
+
+class StreamWatchActor(Actor):
+    """See the module's docstring.
+
+    Args:
+        context: The runtime.
+        state: What outlives this instance.
+        connector: Makes this instance's connections; abandoned at its end.
+        jitter: Random numbers in 0..1 for the pauses.
+    """
+
+    pinned: ClassVar[bool] = True
+    polls: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        state: WatchState,
+        connector: Connector,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(context)
+        self._state = state
+        self._watch = state.watch
+        self._connector = connector
+        self._jitter = jitter
+        self._supervisor = context.ref(SUPERVISOR)
+        self._interval_s: float = context.settings.db_refresh_interval
+        self._reader: Reader | None = None
+        self._connecting = False
+        self._listening = False
+        self._failures = 0
+        self._lost_at_s: float | None = None
+        self._database = "unknown"
+        self._last_error: str | None = None
+        self._last_read_us: int | None = None
+
+    def on_start(self) -> None:
+        """Begin to connect."""
+        self._connect()
+        self._publish()
+
+    def on_receive(self, message: Any) -> Any:
+        """Note changes of our own, or read."""
+        match message:
+            case StreamChangePending(mint, active):
+                self._watch.change_pending(mint, active=active)
+            case StreamChangesCommitted(mints):
+                self._read_some(self._watch.changes_committed(mints))
+            case PollNow():
+                self._poll_now()
+            case _PollDue():
+                self._read_all()
+            case _ConnectDue():
+                self._connect()
+            case _ConnectEnded():
+                self._connected()
+            case ChangeRefresh(interval_s):
+                self._interval_s = interval_s
+                self._read_all()
+            case _:
+                self.context.dead_letter(message, "refused")
+
+    def on_stop(self) -> None:
+        """Close the connection, also one that is still being made."""
+        self._connector.abandon()
+        self._drop_reader()
+
+    def poll(self) -> None:
+        """Wait up to 50 ms for a notification or a message; read what was told."""
+        poller = select.poll()
+        poller.register(self.context.wakeup_fd, select.POLLIN)
+        if self._reader is not None:
+            poller.register(self._reader.fileno(), select.POLLIN)
+        ready = [fd for fd, _ in poller.poll(POLL_MS)]
+        if self._reader is not None and self._reader.fileno() in ready:
+            self.take_notifications()
+
+    def take_notifications(self) -> None:
+        """Read again what notifications name."""
+        if self._reader is None:
+            return
+        try:
+            told = self._reader.notifications()
+        except psycopg.Error as error:
+            self._lost(error)
+            return
+        self._follow(told)
+
+    # The connection.
+
+    def _connect(self) -> None:
+        if self._connecting or self._reader is not None:
+            return
+        self._connecting = True
+        self.context.cancel("connect")
+        self._connector.start(lambda: self.context.tell_self(_ConnectEnded()))
+
+    def _connected(self) -> None:
+        ended = self._connector.take()
+        if ended is None:
+            return  # the attempt was that of an earlier instance
+        self._connecting = False
+        if isinstance(ended, Exception):
+            self._lost(ended)
+            return
+        self._reader = ended
+        self._listen(ended)
+        self._read_all()
+
+    def _listen(self, reader: Reader) -> None:
+        try:
+            reader.listen()
+            self._listening = True
+        except psycopg.Error as error:
+            self._listening = False
+            self.context.log.warning(
+                "listen_refused",
+                error=_one_line(error),
+                consequence=f"changes are found by polling, within {self._interval_s:g} s",
+            )
+
+    def _poll_now(self) -> None:
+        if self._reader is None:
+            self._connect()
+        else:
+            self._read_all()
+
+    def _lost(self, error: Exception) -> None:
+        """Give the connection up and try again after a growing pause; nothing is untracked."""
+        self._drop_reader()
+        if not self._failures:
+            self._lost_at_s = self.context.monotonic_s()
+            self.context.log.warning("streams_unreadable", error=_one_line(error))
+        self._failures += 1
+        self._database = "away"
+        self._last_error = _one_line(error)
+        self.context.telemetry.db_connected.set(0)
+        self.context.cancel("poll")
+        self.context.after("connect", pause_s(self._failures, self._jitter()), _ConnectDue())
+        self._publish()
+
+    def _found(self) -> None:
+        """Note that a reading went well."""
+        if self._lost_at_s is not None:
+            away_s = self.context.monotonic_s() - self._lost_at_s
+            self.context.log.info("streams_readable", away_s=round(away_s, 1))
+            self._lost_at_s = None
+        self._failures = 0
+        self._database = "up"
+        self._last_error = None
+        self._last_read_us = self.context.now_us()
+        self.context.telemetry.db_connected.set(1)
+
+    def _drop_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        self._listening = False
+        if reader is not None:
+            reader.close()
+
+    # Reading.
+
+    def _read_all(self) -> None:
+        """Read phases and all active streams, and what is needed of the new ones."""
+        reader = self._reader
+        if reader is None:
+            return
+        try:
+            phases = reader.phases()
+            active = self._coins(reader.active())
+            changes = self._watch.read_all(active)
+            rows = reader.streams(changes.started) if changes.started else ()
+        except psycopg.Error as error:
+            self._lost(error)
+            return
+        self._found()
+        self._tell_phases(phases)
+        complete = self._apply(changes, rows)
+        self._tell_loaded(complete=complete)
+        self.context.after("poll", self._interval_s if complete else _TELL_AGAIN_S, _PollDue())
+        self._publish()
+
+    def _read_some(self, mints: Iterable[Mint]) -> None:
+        """Read only these mints' streams."""
+        asked = self._coins(mints)
+        reader = self._reader
+        if not asked or reader is None:
+            return
+        try:
+            rows = reader.streams(asked)
+        except psycopg.Error as error:
+            self._lost(error)
+            return
+        self._found()
+        changes = self._watch.read_some(asked, [row.mint for row in rows if row.is_active])
+        if not self._apply(changes, rows):
+            self.context.after("poll", _TELL_AGAIN_S, _PollDue())
+        self._publish()
+
+    def _follow(self, told: Sequence[Notification]) -> None:
+        streams = {note.payload for note in told if note.channel == STREAMS_CHANNEL}
+        phases_changed = any(note.channel == PHASES_CHANNEL for note in told)
+        if phases_changed or EVERYTHING in streams or len(streams) > _SINGLE_MINTS:
+            self._read_all()
+        else:
+            self._read_some(Mint(mint) for mint in sorted(streams))
+
+    def _coins(self, mints: Iterable[Mint]) -> list[Mint]:
+        """Leave out what cannot be a coin, with one warning for each address."""
+        coins = []
+        for mint in mints:
+            if is_coin(mint):
+                coins.append(mint)
+            elif reason := self._watch.refuse(mint):
+                self.context.log.warning("stream_ignored", mint=mint[:64], reason=reason)
+        return coins
+
+    # Telling the supervisor.
+
+    def _apply(self, changes: Changes, rows: Sequence[StreamRow]) -> bool:
+        """Tell what has changed; False: not everything could be told."""
+        wanted = set(changes.started)
+        begun = [row for row in rows if row.mint in wanted and row.is_active]
+        started = [
+            row.mint for row in begun if self._supervisor.offer(_track(row, self.context.now_us()))
+        ]
+        stopped = [mint for mint in changes.stopped if self._supervisor.offer(_untrack(mint))]
+        self._watch.told(Changes(tuple(started), tuple(stopped)))
+        return len(started) == len(begun) and len(stopped) == len(changes.stopped)
+
+    def _tell_phases(self, phases: tuple[Phase, ...]) -> None:
+        if not phases:
+            self.context.log.warning("no_phases", consequence="the phases known before stay")
+        elif phases != self._state.phases and self._supervisor.offer(PhasesLoaded(phases)):
+            self._state.phases = phases
+
+    def _tell_loaded(self, *, complete: bool) -> None:
+        if complete and not self._state.loaded:
+            count = len(self._watch.tracked)
+            self._state.loaded = self._supervisor.offer(StreamsLoaded(count))
+
+    def _publish(self) -> None:
+        self.context.publish(
+            WatchStatus(
+                database=self._database,
+                last_error=self._last_error,
+                listening=self._listening,
+                active=len(self._watch.tracked),
+                pending=len(self._watch.pending),
+                last_read_us=self._last_read_us,
+            )
+        )
+
+
+def _track(row: StreamRow, now_us: int) -> TrackMint:
+    return TrackMint(
+        mint=row.mint,
+        phase_id=row.phase_id,
+        started_us=row.started_us or row.created_us or now_us,
+        by="stream",
+        created_us=row.created_us,
+        creator=row.creator,
+        ath=row.ath,
+        last_row_us=row.last_row_us,
+    )
+
+
+def _untrack(mint: Mint) -> UntrackMint:
+    return UntrackMint(mint=mint, reason="its stream is no longer active")
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:_TEXT_LIMIT]

@@ -1,0 +1,113 @@
+"""What stream-watch reads from the database, on a connection of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from psycopg import sql
+
+from db import phases, streams
+from db.pool import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from actors.domain import Mint, Phase
+    from db.pool import Connection
+    from db.streams import StreamRow
+
+STREAMS_CHANNEL: Final = "mintwatch_streams"
+PHASES_CHANNEL: Final = "mintwatch_phases"
+EVERYTHING: Final = "*"
+"""Payload that names no mint: look at all streams."""
+
+_STATEMENT_S: Final = 10.0
+_LOCK_S: Final = 2.0
+_NOTIFICATIONS: Final = 10_000
+
+
+class Notification(NamedTuple):
+    """That somebody changed a stream or the phases."""
+
+    channel: str
+    payload: str
+    """A mint, or `EVERYTHING`; empty for phases."""
+
+
+class Reader(Protocol):
+    """A connection to the streams; all but `fileno` and `close` may raise psycopg.Error."""
+
+    def listen(self) -> None:
+        """Ask to be told of changes."""
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Read every phase, by id."""
+
+    def active(self) -> Iterable[Mint]:
+        """Read the mints of all active streams."""
+
+    def streams(self, mints: Iterable[Mint]) -> Sequence[StreamRow]:
+        """Read all that is known of these mints' streams; mints without a stream are left out."""
+
+    def notifications(self) -> list[Notification]:
+        """Take what has been told since the last call, without waiting."""
+
+    def fileno(self) -> int:
+        """Give a descriptor that is readable when there may be notifications."""
+
+    def close(self) -> None:
+        """Give the connection back; never raises."""
+
+
+class PostgresReader:
+    """A `Reader` on PostgreSQL. A statement blocks for 10 s at most, a dead peer for about 30 s."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def open(cls, dsn: str) -> PostgresReader:
+        """Connect. Blocks for a few seconds a host address, and on a name lookup without a limit.
+
+        Raises:
+            db.errors.DsnError: The connection string cannot be used.
+            psycopg.OperationalError: The server cannot be reached or refuses.
+        """
+        connection = connect(
+            dsn,
+            application_name="mintwatch stream-watch",
+            statement_timeout_s=_STATEMENT_S,
+            lock_timeout_s=_LOCK_S,
+            autocommit=True,
+        )
+        return cls(connection)
+
+    def listen(self) -> None:
+        """Listen on both channels."""
+        for channel in (STREAMS_CHANNEL, PHASES_CHANNEL):
+            self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Read every phase, by id."""
+        return phases.all_phases(self._connection)
+
+    def active(self) -> Iterable[Mint]:
+        """Read the mints of all active streams: one query over one column."""
+        return streams.active_mints(self._connection)
+
+    def streams(self, mints: Iterable[Mint]) -> Sequence[StreamRow]:
+        """Read these mints' streams with creator, age, newest row and all-time high."""
+        return streams.read_streams(self._connection, mints)
+
+    def notifications(self) -> list[Notification]:
+        """Take what has come, at most about 10,000 at a time."""
+        found = self._connection.notifies(timeout=0, stop_after=_NOTIFICATIONS)
+        return [Notification(notify.channel, notify.payload) for notify in found]
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()

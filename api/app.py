@@ -1,0 +1,137 @@
+"""The application: routes, errors, protection and counting put together."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from werkzeug.routing import BaseConverter
+
+from api import auth, problems
+from api.database import Database
+from api.routes import (
+    actors,
+    candles,
+    coins,
+    config,
+    docs,
+    feed,
+    health,
+    ledger,
+    metrics,
+    phases,
+    streams,
+)
+from api.schemas import Problem
+from api.services import Services, attach
+from settings import Settings, secret_values
+from telemetry import Redactor, Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.gateway import Gateway
+    from db.pool import Pool
+
+
+class _AnyText(BaseConverter):
+    """The rest of a path, slashes included."""
+
+    regex = ".+"
+    part_isolating = False
+
+
+_NOUNS = (health, metrics, config, phases, streams, candles, coins, actors, feed, ledger)
+
+
+def create_app(
+    gateway: Gateway,
+    settings: Settings,
+    telemetry: Telemetry,
+    database: Pool,
+    monotonic_s: Callable[[], float] = time.monotonic,
+) -> Flask:
+    """Make the application. It asks the supervisor and reads the database; it owns neither.
+
+    Args:
+        gateway: The supervisor's address.
+        settings: The values in force.
+        telemetry: The metrics to show, and to count requests in.
+        database: A pool for reads, best one of its own with a statement timeout of a few seconds.
+        monotonic_s: The clock of `uptime_seconds` while the supervisor does not answer.
+    """
+    app = OpenAPI(
+        "mintwatch",
+        info=Info(title="mintwatch", version=_version(), description=_DESCRIPTION),
+        security_schemes=_security(settings),
+        validation_error_status=400,
+        validation_error_model=Problem,
+        validation_error_callback=problems.invalid,
+        doc_ui=False,
+        static_folder=None,
+    )
+    # Columns and settings are shown in the order in which they are defined.
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    # A mint may hold any printable character, slashes included.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["text"] = _AnyText
+    attach(_services(gateway, settings, telemetry, database, monotonic_s), app.extensions)
+    auth.register(app, settings)
+    problems.register(app)
+    for noun in _NOUNS:
+        app.register_api(noun.blueprint)
+    app.register_blueprint(docs.blueprint)
+    app.after_request(_counting(telemetry))
+    return app
+
+
+def _services(
+    gateway: Gateway,
+    settings: Settings,
+    telemetry: Telemetry,
+    database: Pool,
+    monotonic_s: Callable[[], float],
+) -> Services:
+    return Services(
+        gateway=gateway,
+        settings=settings,
+        telemetry=telemetry,
+        database=Database(database, monotonic_s),
+        redactor=Redactor(secret_values(settings)),
+        monotonic_s=monotonic_s,
+        started_s=monotonic_s(),
+    )
+
+
+def _counting(telemetry: Telemetry) -> Callable[[Response], Response]:
+    def count(answer: Response) -> Response:
+        # The rule, not the path: paths hold mints.
+        rule = "unmatched" if request.url_rule is None else request.url_rule.rule
+        route = rule.replace("<text:", "{").replace("<", "{").replace(">", "}")
+        telemetry.api_requests.labels(route=route, status=str(answer.status_code)).inc()
+        return answer
+
+    return count
+
+
+def _security(settings: Settings) -> dict[str, Any] | None:
+    if settings.api_token is None:
+        return None
+    return {"bearer": {"type": "http", "scheme": "bearer"}}
+
+
+def _version() -> str:
+    try:
+        return version("mintwatch")
+    except PackageNotFoundError:
+        return "0"
+
+
+_DESCRIPTION = (
+    "Watches every new coin on pump.fun. Amounts are in SOL, times in UTC, durations in seconds; "
+    "errors are application/problem+json."
+)

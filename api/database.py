@@ -1,0 +1,62 @@
+"""The API's reads from PostgreSQL, with short waits and one word for every way of being away."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from db.pool import Connection, Pool
+
+CHECKOUT_SECONDS: Final = 2.0
+PING_SECONDS: Final = 1.0
+PING_VALID_SECONDS: Final = 1.0
+"""How long the last answer about the database is given again."""
+
+
+class DatabaseAway(Exception):  # noqa: N818 - it names what happened
+    """The database cannot be reached, refuses, or takes too long."""
+
+
+class Database:
+    """Reads through a pool that checks a connection before it hands it out. Thread-safe."""
+
+    def __init__(self, pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._pinged: tuple[float, bool] | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection for one read. Waits `CHECKOUT_SECONDS` for it at most.
+
+        Raises:
+            DatabaseAway: There is none, or it broke on the way.
+        """
+        try:
+            with self._pool.connection(timeout=CHECKOUT_SECONDS) as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise DatabaseAway(type(error).__name__) from error
+
+    def answers(self) -> bool:
+        """Say whether the database answers a query. Waits `PING_SECONDS` at most; up to 1 s old."""
+        now = self._clock()
+        if self._pinged is not None and now - self._pinged[0] < PING_VALID_SECONDS:
+            return self._pinged[1]
+        answered = self._ping()
+        self._pinged = (self._clock(), answered)
+        return answered
+
+    def _ping(self) -> bool:
+        try:
+            # The pool sends a query before it hands a connection out.
+            with self._pool.connection(timeout=PING_SECONDS):
+                return True
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            return False

@@ -1,0 +1,129 @@
+"""Errors as `application/problem+json` (RFC 9457), each with a sentence that says what to do."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+import structlog
+from flask import Flask, Response, json, request
+from werkzeug.exceptions import HTTPException
+
+from api.database import DatabaseAway
+from api.gateway import NotAnswered
+from api.schemas import Problem
+
+if TYPE_CHECKING:
+    from flask_openapi3.types import ResponseDict
+    from pydantic import BaseModel, ValidationError
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+_SENTENCES: Final = {
+    400: "The request cannot be read: see /docs for its form.",
+    404: "There is nothing at this path: see /docs for the paths there are.",
+    405: "This path does not take {method}: see /docs for the methods it takes.",
+    413: "The body is larger than 64 KiB: send a smaller one.",
+    415: "The body must be JSON: send it with the header Content-Type: application/json.",
+}
+_ELSE: Final = "The request cannot be answered: see /docs for what can be asked."
+
+
+class ProblemError(Exception):
+    """A request is refused; `detail` is a whole sentence that says what to do."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(detail)
+
+
+def problem(status: int, detail: str) -> Response:
+    """Write the answer that refuses the present request."""
+    body = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.path
+    )
+    return Response(json.dumps(body.model_dump()), status=status, content_type=MEDIA_TYPE)
+
+
+def answers(model: type[BaseModel], *refusals: int) -> ResponseDict:
+    """Describe the answers of a route for the OpenAPI document: its body, and why it may refuse.
+
+    A request that does not fit (400) or lacks the token (401) can be refused everywhere.
+    """
+    return {200: model} | refused(400, 401, *refusals)
+
+
+def open_answers(model: type[BaseModel], *refusals: int) -> ResponseDict:
+    """Describe the answers of a route that needs no token."""
+    return {200: model} | refused(400, *refusals)
+
+
+def refused(*statuses: int) -> ResponseDict:
+    """Describe refusals for the OpenAPI document."""
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def invalid(error: ValidationError) -> Response:
+    """Refuse parameters or a body that do not fit, naming every field."""
+    found = "; ".join(
+        f"{'.'.join(str(part) for part in mistake['loc']) or 'body'}: {mistake['msg']}"
+        for mistake in error.errors(include_url=False, include_input=False)
+    )
+    return problem(400, f"The request does not fit ({found}): correct it and send it again.")
+
+
+def register(app: Flask) -> None:
+    """Make the application answer every error as a problem."""
+    app.register_error_handler(ProblemError, lambda error: problem(error.status, error.detail))
+    app.register_error_handler(NotAnswered, _not_answered)
+    app.register_error_handler(DatabaseAway, _database_away)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(psycopg.Error, _unexpected)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _not_answered(error: NotAnswered) -> Response:
+    return problem(
+        504,
+        f"The actor {error.actor} did not answer within {error.timeout_s:g} s: try again, and look "
+        "at /actors if it stays so.",
+    )
+
+
+def _database_away(_error: DatabaseAway) -> Response:
+    answer = problem(
+        503,
+        "The database is needed for this and does not answer: try again, and check DB_DSN and the "
+        "server if it stays so.",
+    )
+    answer.headers["Retry-After"] = "5"
+    return answer
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error.response, Response):
+        # What a handler has already answered, such as a refusal of parameters.
+        return error.response
+    status = error.code or 500
+    answer = problem(status, _SENTENCES.get(status, _ELSE).format(method=request.method))
+    for name, value in error.get_headers():
+        if name in {"Allow", "Location", "Retry-After"}:
+            answer.headers[name] = value
+    return answer
+
+
+def _unexpected(error: Exception) -> Response:
+    log = structlog.get_logger("mintwatch.api")
+    log.error("request_failed", actor="api", path=request.path, exc_info=error)
+    return problem(
+        500, "The request failed for a reason of ours: look for request_failed in the log."
+    )

@@ -1,0 +1,199 @@
+"""Bring an existing table to a wanted shape without losing what it holds.
+
+Used by the migrations. Every function looks first and changes only what differs, inside the
+caller's transaction. None drops a column or a row: rows that stand in the way of a unique key move
+to a side table of the same columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from db.pool import Connection
+
+_VARCHAR_HEADER: Final = 4
+"""A varchar's modifier is its length plus this."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as it is wanted: a name, an SQL type, and its default as SQL (empty: none)."""
+
+    name: str
+    type: str
+    default: str = ""
+
+    def definition(self) -> sql.Composable:
+        """Write it as CREATE TABLE and ADD COLUMN take it."""
+        default = sql.SQL(f" DEFAULT {self.default}" if self.default else "")
+        return sql.SQL("{} {}{}").format(sql.Identifier(self.name), sql.SQL(self.type), default)
+
+
+def ensure_table(
+    conn: Connection, table: str, columns: Iterable[Column], constraints: Iterable[str] = ()
+) -> None:
+    """Create the table, or add the columns it lacks and widen its text columns that are too short.
+
+    Args:
+        conn: With an open transaction.
+        table: The table.
+        columns: What it must have at least.
+        constraints: SQL of the constraints that a new table gets; an existing one keeps its own.
+    """
+    wanted = tuple(columns)
+    parts = [*(column.definition() for column in wanted), *map(sql.SQL, constraints)]
+    conn.execute(
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
+            sql.Identifier(table), sql.SQL(", ").join(parts)
+        )
+    )
+    for column in wanted:
+        conn.execute(
+            sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(
+                sql.Identifier(table), column.definition()
+            )
+        )
+    _widen_texts(conn, table, wanted)
+
+
+def unconstrain(conn: Connection, table: str, names: Iterable[str]) -> None:
+    """Turn numeric(p,s) columns into numeric, which takes every digit; only the catalogue changes.
+
+    A column of another type stays: double precision holds a float exactly, and to change it would
+    rewrite the table and give another type to the scripts that read it.
+    """
+    found = _types(conn, table)
+    for name in names:
+        if found[name].startswith("numeric("):
+            _retype(conn, table, name, "numeric")
+
+
+def ensure_time_zones(conn: Connection, table: str, names: Iterable[str]) -> None:
+    """Turn `timestamp` columns into `timestamptz`, read as UTC.
+
+    In a UTC session only the catalogue changes.
+    """
+    found = _types(conn, table)
+    for name in names:
+        if found[name] == "timestamp without time zone":
+            _retype(conn, table, name, "timestamptz")
+
+
+def ensure_unique(conn: Connection, table: str, key: str, newest_first: str) -> None:
+    """Make a column unique, unless it is; older rows of the same key move to `<table>_duplicates`.
+
+    Args:
+        conn: With an open transaction.
+        table: The table.
+        key: The column to be unique.
+        newest_first: SQL to order rows of one key by, the one to keep first.
+    """
+    if _is_unique(conn, table, key):
+        return
+    if _has_duplicates(conn, table, key):
+        _move_duplicates(conn, table, key, newest_first)
+    conn.execute(
+        sql.SQL("CREATE UNIQUE INDEX {} ON {} ({})").format(
+            sql.Identifier(f"{table}_{key}_unique"), sql.Identifier(table), sql.Identifier(key)
+        )
+    )
+
+
+def has_index_on(conn: Connection, table: str, names: list[str]) -> bool:
+    """Say whether a whole (not partial) valid index begins with exactly these columns."""
+    row = conn.execute(
+        """
+        SELECT 1 FROM pg_index i
+        WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND i.indpred IS NULL
+          AND (SELECT array_agg(a.attname::text ORDER BY k.place)
+               FROM unnest(i.indkey[0:%s]) WITH ORDINALITY k(number, place)
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number) = %s::text[]
+        """,
+        (table, len(names) - 1, names),
+    ).fetchone()
+    return row is not None
+
+
+def _types(conn: Connection, table: str) -> dict[str, str]:
+    rows = conn.execute(
+        """
+        SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+        WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+        """,
+        (table,),
+    )
+    return dict(rows.fetchall())
+
+
+def _widen_texts(conn: Connection, table: str, wanted: Iterable[Column]) -> None:
+    found = _types(conn, table)
+    for column in wanted:
+        length = _length(column.type)
+        if length and 0 < _length(found[column.name]) < length:
+            _retype(conn, table, column.name, column.type)
+
+
+def _length(type_name: str) -> int:
+    """Read the length of a varchar; 0 for another type and for one without a limit."""
+    name, _, rest = type_name.partition("(")
+    return int(rest.rstrip(")")) if name in {"varchar", "character varying"} and rest else 0
+
+
+def _retype(conn: Connection, table: str, column: str, type_name: str) -> None:
+    conn.execute(
+        sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(
+            sql.Identifier(table), sql.Identifier(column), sql.SQL(type_name)
+        )
+    )
+
+
+def _is_unique(conn: Connection, table: str, key: str) -> bool:
+    row = conn.execute(
+        """
+        SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum =
+        i.indkey[0] WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid
+          AND i.indpred IS NULL AND i.indnkeyatts = 1 AND a.attname = %s
+        """,
+        (table, key),
+    ).fetchone()
+    return row is not None
+
+
+def _has_duplicates(conn: Connection, table: str, key: str) -> bool:
+    found = conn.execute(
+        sql.SQL(
+            "SELECT 1 FROM {table} WHERE {key} IS NOT NULL GROUP BY {key} HAVING count(*) > 1 "
+            "LIMIT 1"
+        ).format(table=sql.Identifier(table), key=sql.Identifier(key))
+    ).fetchone()
+    return found is not None
+
+
+def _move_duplicates(conn: Connection, table: str, key: str, newest_first: str) -> None:
+    names = {
+        "table": sql.Identifier(table),
+        "side": sql.Identifier(f"{table}_duplicates"),
+        "key": sql.Identifier(key),
+        "newest_first": sql.SQL(newest_first),
+    }
+    conn.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {side} (LIKE {table})").format(**names))
+    conn.execute(
+        sql.SQL(
+            """
+            WITH ranked AS (
+                SELECT ctid, row_number() OVER (PARTITION BY {key} ORDER BY {newest_first}) AS place
+                FROM {table} WHERE {key} IS NOT NULL
+            ), moved AS (
+                DELETE FROM {table} USING ranked
+                WHERE {table}.ctid = ranked.ctid AND ranked.place > 1 RETURNING {table}.*
+            )
+            INSERT INTO {side} SELECT * FROM moved
+            """
+        ).format(**names)
+    )

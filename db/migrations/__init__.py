@@ -1,0 +1,1 @@
+"""The steps that db.migrate runs, in the order of their names."""

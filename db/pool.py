@@ -1,0 +1,118 @@
+"""Connections to PostgreSQL: one way to open them, with the same limits and settings for all."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import ConnectionPool
+
+from db.dsn import parse_dsn
+
+Connection = psycopg.Connection[Any]
+Pool = ConnectionPool[Connection]
+
+CONNECT_TIMEOUT_S: Final = 5
+_MAX_WAITING: Final = 200
+
+
+def connection_string(
+    dsn: str,
+    *,
+    application_name: str,
+    statement_timeout_s: float = 30.0,
+    lock_timeout_s: float = 0.0,
+) -> str:
+    """Complete a connection string with the limits and session settings of mintwatch.
+
+    Sessions run in UTC. A dead peer is noticed within about a minute (keep-alive, TCP user
+    timeout). What the given string sets itself (`connect_timeout`, `application_name`, keep-alive)
+    stays; its `options` come last and win.
+
+    Args:
+        dsn: URL or `key=value` pairs.
+        application_name: How the session is named in `pg_stat_activity`.
+        statement_timeout_s: Seconds after which the server cancels a statement; 0: never.
+        lock_timeout_s: Seconds a statement waits for a lock; 0: as long as the statement may run.
+
+    Raises:
+        DsnError: The string cannot be used.
+    """
+    given = parse_dsn(dsn)
+    ours = (
+        f"-c statement_timeout={round(statement_timeout_s * 1000)} -c "
+        f"lock_timeout={round(lock_timeout_s * 1000)}"
+        " -c timezone=UTC -c client_min_messages=warning -c extra_float_digits=1"
+    )
+    defaults = {
+        "application_name": application_name,
+        "connect_timeout": str(CONNECT_TIMEOUT_S),
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "30000",
+    }
+    options = f"{ours} {given.get('options', '')}".rstrip()
+    return make_conninfo(**{**defaults, **given, "options": options})
+
+
+def connect(
+    dsn: str,
+    *,
+    application_name: str = "mintwatch",
+    statement_timeout_s: float = 30.0,
+    lock_timeout_s: float = 0.0,
+    autocommit: bool = False,
+) -> Connection:
+    """Open one connection outside the pool. Blocks for `CONNECT_TIMEOUT_S` a host address at most.
+
+    Raises:
+        DsnError: The string cannot be used.
+        psycopg.OperationalError: The server cannot be reached or refuses.
+    """
+    conninfo = connection_string(
+        dsn,
+        application_name=application_name,
+        statement_timeout_s=statement_timeout_s,
+        lock_timeout_s=lock_timeout_s,
+    )
+    return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
+
+
+def create_pool(
+    dsn: str,
+    *,
+    min_size: int = 1,
+    max_size: int = 10,
+    statement_timeout_s: float = 30.0,
+    checkout_timeout_s: float = 5.0,
+    application_name: str = "mintwatch",
+) -> Pool:
+    """Make a pool, still closed: `pool.open()` connects in threads of its own and does not wait.
+
+    A connection is checked when it is handed out, so that one that died while idle is replaced
+    unseen. `pool.connection()` commits at the end of its block, or rolls back when it raises. With
+    no connection free within `checkout_timeout_s` it raises `psycopg_pool.PoolTimeout`; with more
+    than 200 callers waiting, `psycopg_pool.TooManyRequests` at once. Prepared statements are off,
+    so that a transaction pooler between us and the server does no harm.
+
+    Raises:
+        DsnError: The string cannot be used.
+    """
+    return ConnectionPool(
+        connection_string(
+            dsn, application_name=application_name, statement_timeout_s=statement_timeout_s
+        ),
+        kwargs={"prepare_threshold": None},
+        min_size=min_size,
+        max_size=max_size,
+        timeout=checkout_timeout_s,
+        max_waiting=_MAX_WAITING,
+        # The pool tries again whenever it is asked; giving up early keeps a long outage from
+        # growing the pause to minutes.
+        reconnect_timeout=30.0,
+        check=ConnectionPool.check_connection,
+        name=application_name,
+        open=False,
+    )

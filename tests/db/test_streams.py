@@ -1,0 +1,269 @@
+"""Streams: begun, changed, ended, read; their all-time highs; who is told."""
+
+import psycopg
+import pytest
+
+from actors.domain import AllTimeHigh, Mint, Wallet
+from db.coins import upsert_coin
+from db.metrics import copy_candles
+from db.pool import Connection, connect
+from db.streams import (
+    StreamRow,
+    active_mints,
+    change_phase,
+    end_stream,
+    get_stream,
+    page,
+    raise_aths,
+    read_streams,
+    start_stream,
+    stats,
+)
+from tests.db.rows import NOON_US, a_candle, a_coin, read
+
+A, B = Mint("A"), Mint("B")
+
+
+def ath_of(dsn: str, mint: str = "A") -> tuple[float, int | None]:
+    [found] = read(
+        dsn,
+        "SELECT ath_price_sol::float8, (extract(epoch FROM ath_timestamp) * 1000000)::bigint"
+        " FROM coin_streams WHERE token_address = %s",
+        (mint,),
+    )
+    return found[0], found[1]
+
+
+def heard(listener: psycopg.Connection[object], expected: int) -> list[tuple[str, str]]:
+    """Collect notifications: as many as expected, then whatever else comes at once."""
+    found = [
+        (note.channel, note.payload) for note in listener.notifies(timeout=10, stop_after=expected)
+    ]
+    return found + [(note.channel, note.payload) for note in listener.notifies(timeout=0)]
+
+
+def test_started_stream_is_active_and_an_ended_one_is_not(conn: Connection) -> None:
+    start_stream(conn, A, 2, NOON_US)
+    start_stream(conn, B, 1, NOON_US)
+
+    assert active_mints(conn) == {"A": 2, "B": 1}
+
+    end_stream(conn, A, 100, graduated=True)
+
+    assert active_mints(conn) == {"B": 1}
+    found = get_stream(conn, A)
+    assert found is not None
+    assert (found["is_graduated"], found["phase_name"], found["started_at"]) == (
+        True,
+        "Graduated",
+        "2025-10-01T12:00:00+00:00",
+    )
+
+
+def test_starting_an_active_stream_again_changes_nothing(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    change_phase(conn, A, 3)
+
+    start_stream(conn, A, 1, NOON_US + 1)
+
+    [stream] = read_streams(conn, [A])
+    assert (stream.phase_id, stream.started_us) == (3, NOON_US)
+
+
+def test_starting_an_ended_stream_begins_anew_and_keeps_its_ath(conn: Connection, dsn: str) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    raise_aths(conn, [AllTimeHigh(A, 4e-8, NOON_US)])
+    end_stream(conn, A, 99, graduated=False)
+
+    start_stream(conn, A, 1, NOON_US + 9)
+
+    [stream] = read_streams(conn, [A])
+    assert (stream.is_active, stream.phase_id, stream.started_us) == (True, 1, NOON_US + 9)
+    assert ath_of(dsn) == (4e-8, NOON_US)
+
+
+def test_ended_stream_keeps_the_phase_it_ended_in(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    end_stream(conn, A, 99, graduated=False)
+
+    change_phase(conn, A, 2)
+
+    assert read_streams(conn, [A])[0].phase_id == 99
+
+
+def test_ath_is_raised_and_never_lowered(conn: Connection, dsn: str) -> None:
+    start_stream(conn, A, 1, NOON_US)
+
+    assert raise_aths(conn, [AllTimeHigh(A, 3e-8, NOON_US + 1)]) == 1
+    assert raise_aths(conn, [AllTimeHigh(A, 2e-8, NOON_US + 2)]) == 0
+    assert raise_aths(conn, [AllTimeHigh(A, 3e-8, NOON_US + 3)]) == 0
+    assert ath_of(dsn) == (3e-8, NOON_US + 1)
+
+    both = [AllTimeHigh(A, 5e-8, NOON_US + 4), AllTimeHigh(A, 4e-8, NOON_US + 5)]
+    assert raise_aths(conn, both) == 1
+    assert ath_of(dsn) == (5e-8, NOON_US + 4)
+    assert raise_aths(conn, [AllTimeHigh(B, 1.0, NOON_US)]) == 0
+    assert raise_aths(conn, []) == 0
+
+
+def test_ath_is_exact_and_works_on_a_double_column(conn: Connection, dsn: str) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    raise_aths(conn, [AllTimeHigh(A, 2.7958993476e-8, NOON_US)])
+    assert read(dsn, "SELECT ath_price_sol::text FROM coin_streams") == [("0.000000027958993476",)]
+
+    conn.execute("ALTER TABLE coin_streams ALTER ath_price_sol TYPE double precision")
+
+    assert raise_aths(conn, [AllTimeHigh(A, 2.7958993476e-8, NOON_US + 1)]) == 0
+    assert raise_aths(conn, [AllTimeHigh(A, 3e-8, NOON_US + 2)]) == 1
+    assert ath_of(dsn) == (3e-8, NOON_US + 2)
+    assert read_streams(conn, [A])[0].ath == AllTimeHigh(A, 3e-8, NOON_US + 2)
+
+
+def test_stream_is_read_with_all_that_is_known_of_its_coin(conn: Connection) -> None:
+    start_stream(conn, A, 2, NOON_US)
+    raise_aths(conn, [AllTimeHigh(A, 4e-8, NOON_US + 10)])
+    upsert_coin(conn, a_coin(arrived_us=NOON_US - 7))
+    copy_candles(
+        conn,
+        [
+            a_candle(at_us=NOON_US + 5, price_high=9e-8),  # before the stored ATH: known to it
+            a_candle(at_us=NOON_US + 20, price_high=6e-8),
+            a_candle(at_us=NOON_US + 30, price_high=5e-8),
+            a_candle(at_us=NOON_US + 40, price_high=None),
+        ],
+    )
+
+    assert read_streams(conn, [A, Mint("unknown")]) == [
+        StreamRow(
+            mint=A,
+            phase_id=2,
+            is_active=True,
+            started_us=NOON_US,
+            created_us=NOON_US - 7,
+            creator=Wallet("C"),
+            ath=AllTimeHigh(A, 6e-8, NOON_US + 20),
+            last_row_us=NOON_US + 40,
+        )
+    ]
+
+
+def test_stream_with_nothing_known_of_it_is_read(conn: Connection) -> None:
+    conn.execute(
+        "INSERT INTO coin_streams (token_address, current_phase_id, started_at, ath_price_sol,"
+        " ath_timestamp) VALUES ('A', NULL, NULL, NULL, NULL), ('B', 1, 'infinity', 1, '-infinity')"
+    )
+
+    is_active = True
+    assert sorted(read_streams(conn, [A, B]), key=lambda stream: stream.mint) == [
+        StreamRow(A, 1, is_active, None, None, None, None, None),
+        StreamRow(B, 1, is_active, None, None, None, AllTimeHigh(B, 1.0, 0), None),
+    ]
+
+
+def test_pages_and_counts(conn: Connection) -> None:
+    for mint in ("A", "B", "C"):
+        start_stream(conn, Mint(mint), 1, NOON_US)
+    change_phase(conn, B, 2)
+    end_stream(conn, A, 99, graduated=False)
+
+    assert [row["token_address"] for row in page(conn, 2)] == ["C", "B"]
+    assert stats(conn) == {
+        "total_streams": 3,
+        "active_streams": 2,
+        "ended_streams": 1,
+        "streams_by_phase": {"1": 1, "2": 1, "99": 1},
+    }
+    assert get_stream(conn, Mint("unknown")) is None
+
+
+def test_listeners_are_told_of_each_stream_that_begins_ends_or_vanishes(
+    conn: Connection, dsn: str
+) -> None:
+    with connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN mintwatch_streams")
+
+        conn.execute("INSERT INTO coin_streams (token_address) VALUES ('A'), ('B')")
+        assert heard(listener, 2) == [("mintwatch_streams", "A"), ("mintwatch_streams", "B")]
+
+        conn.execute("UPDATE coin_streams SET is_active = false WHERE token_address = 'A'")
+        assert heard(listener, 1) == [("mintwatch_streams", "A")]
+
+        conn.execute("DELETE FROM coin_streams WHERE token_address = 'B'")
+        assert heard(listener, 1) == [("mintwatch_streams", "B")]
+
+        conn.execute("TRUNCATE coin_streams")
+        assert heard(listener, 1) == [("mintwatch_streams", "*")]
+    listener.close()
+
+
+def test_listeners_are_not_told_of_aths_phases_and_updates_without_a_change(
+    conn: Connection, dsn: str
+) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    with connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN mintwatch_streams")
+
+        raise_aths(conn, [AllTimeHigh(A, 1.0, NOON_US)])
+        change_phase(conn, A, 2)
+        conn.execute("UPDATE coin_streams SET is_active = true")
+        conn.execute("NOTIFY mintwatch_streams, 'end'")
+
+        assert heard(listener, 1) == [("mintwatch_streams", "end")]
+    listener.close()
+
+
+def test_bulk_change_says_look_at_all(conn: Connection, dsn: str) -> None:
+    with connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN mintwatch_streams")
+
+        conn.execute(
+            "INSERT INTO coin_streams (token_address)"
+            " SELECT 'M' || n FROM generate_series(1, 5000) n"
+        )
+
+        found = heard(listener, 1000)
+        assert len(found) == 1000
+        assert found[-1] == ("mintwatch_streams", "*")
+    listener.close()
+
+
+def test_long_address_says_look_at_all_and_does_not_fail_the_statement(
+    conn: Connection, dsn: str
+) -> None:
+    conn.execute("ALTER TABLE coin_streams ALTER token_address TYPE text")
+    with connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN mintwatch_streams")
+
+        conn.execute("INSERT INTO coin_streams (token_address) VALUES (repeat('x', 2500))")
+        conn.execute("ALTER TABLE coin_streams DROP CONSTRAINT coin_streams_token_address_key")
+        conn.execute("INSERT INTO coin_streams (token_address) VALUES (repeat('x', 9000))")
+
+        assert heard(listener, 2)[1] == ("mintwatch_streams", "*")
+    listener.close()
+
+
+def test_trigger_that_fails_does_not_fail_the_users_statement(conn: Connection, dsn: str) -> None:
+    with connect(dsn, autocommit=True) as user:
+        user.execute("SET mintwatch.told = 'no number'")
+
+        user.execute("INSERT INTO coin_streams (token_address) VALUES ('A')")
+
+        assert active_mints(conn) == {"A": 1}
+    user.close()
+
+
+def test_listeners_are_told_of_changed_phases(conn: Connection, dsn: str) -> None:
+    with connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN mintwatch_phases")
+
+        conn.execute("UPDATE ref_coin_phases SET interval_seconds = 6 WHERE id = 1")
+
+        assert heard(listener, 1) == [("mintwatch_phases", "")]
+    listener.close()
+
+
+@pytest.mark.parametrize("mint", ["A" * 64, "!~' OR 1=1 --"])
+def test_any_printable_mint_is_a_value_and_nothing_else(conn: Connection, mint: str) -> None:
+    start_stream(conn, Mint(mint), 1, NOON_US)
+
+    assert active_mints(conn) == {mint: 1}

@@ -1,0 +1,129 @@
+"""Recordings through the whole service: every figure of every row, against a second calculation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rows import (
+    Stream,
+    check_candles,
+    check_totals,
+    coins,
+    insert_streams,
+    query,
+    rows,
+    stored_trades,
+    streams,
+)
+from tests.support import independent
+from tests.support.service import Service
+
+SHIPPED = Path(__file__).parent.parent / "recordings"
+NO_FILTER = {"BAD_NAMES_PATTERN": "no name is like this", "SPAM_BURST_THRESHOLD": 1000}
+FROM_CREATE = {"ACTIVATION": "trades", "ACTIVATION_MIN_TRADES": 0}
+
+
+def recording(kind: str) -> Path:
+    """Take the recording of the real feed where there is one, else the shipped one."""
+    folder = os.environ.get("MINTWATCH_RECORDINGS", "")
+    real = sorted(Path(folder).glob(f"{kind}-*.jsonl")) if folder else []
+    return real[0] if real else SHIPPED / f"{kind}.jsonl.gz"
+
+
+@pytest.fixture
+def market() -> Path:
+    return recording("market")
+
+
+@pytest.fixture
+def session() -> Path:
+    return recording("session")
+
+
+def test_replayed_market_gives_exactly_the_rows_of_a_second_calculation(
+    market: Path, dsn: str, tmp_path: Path
+) -> None:
+    lines = independent.read(market)
+    expected = independent.trades(lines)
+    insert_streams(dsn, {trade.mint for trade in expected}, lines[0].at_us)
+
+    with Service(tmp_path, FEED=f"replay:{market}", DB_DSN=dsn, STORE_TRADES=True) as service:
+        code = service.wait(30)
+
+    assert code == 0
+    found = rows(dsn)
+    check_candles(found, expected)
+    check_totals(found, expected)
+    assert {(row.phase_id, row.interval_seconds) for row in found} == {(1, 5)}
+    assert [(t.at_us, t.identity, t.lamports, t.price) for t in stored_trades(dsn)] == [
+        (t.at_us, t.identity, t.lamports, t.price) for t in expected
+    ]
+    assert "Traceback" not in service.log
+
+
+def test_replaying_a_market_again_into_the_same_database_adds_nothing(
+    market: Path, dsn: str, tmp_path: Path
+) -> None:
+    lines = independent.read(market)
+    insert_streams(dsn, {trade.mint for trade in independent.trades(lines)}, lines[0].at_us)
+
+    with Service(tmp_path / "1", FEED=f"replay:{market}", DB_DSN=dsn) as first:
+        assert first.wait(30) == 0
+    before = rows(dsn)
+    with Service(tmp_path / "2", FEED=f"replay:{market}", DB_DSN=dsn) as second:
+        assert second.wait(30) == 0
+
+    assert rows(dsn) == before
+    assert len(before) > 0
+
+
+def test_replayed_creates_become_coins_streams_and_first_trades(
+    session: Path, dsn: str, tmp_path: Path
+) -> None:
+    lines = independent.read(session)
+    created = independent.creators(lines)
+    expected = independent.trades(lines)
+    graduated = independent.migrated(lines) & created.keys()
+
+    with Service(
+        tmp_path,
+        FEED=f"replay:{session}",
+        DB_DSN=dsn,
+        STORE_TRADES=True,
+        **FROM_CREATE,
+        **NO_FILTER,
+    ) as service:
+        code = service.wait(30)
+
+    assert code == 0
+    assert coins(dsn) == created
+    assert streams(dsn) == {
+        mint: Stream(100, is_active=False, is_graduated=True)
+        if mint in graduated
+        else Stream(1, is_active=True, is_graduated=False)
+        for mint in created
+    }
+    assert len(graduated) > 0
+    found = rows(dsn)
+    check_candles(found, expected, created)
+    check_totals(found, expected)
+    assert {trade.identity for trade in stored_trades(dsn)} == {t.identity for t in expected}
+
+
+def test_filters_refuse_as_many_creates_as_a_simple_model(
+    session: Path, dsn: str, tmp_path: Path
+) -> None:
+    lines = independent.read(session)
+    refused = independent.filtered(lines, "test|bot|rug|scam|cant|honey|faucet", 30, 3)
+    total = sum(line.frame.get("txType") == "create" for line in lines)
+
+    with Service(tmp_path, FEED=f"replay:{session}", DB_DSN=dsn, **FROM_CREATE) as service:
+        code = service.wait(30)
+
+    assert code == 0
+    assert refused["quote_mint"] > 0
+    assert refused["bad_name"] > 0
+    assert query(dsn, "SELECT count(*) FROM discovered_coins") == [(total - sum(refused.values()),)]

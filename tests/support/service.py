@@ -1,0 +1,210 @@
+"""The service as its users run it: `mintwatch run` in a process of its own.
+
+`Service(folder, **settings)` is a context manager. The process gets a session, a working folder,
+a STATE_DIR and an environment of its own, and whatever is left of it at the end is killed. When a
+test fails inside the `with`, the end of the log is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sysconfig
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import requests
+
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "mintwatch"
+_HTTP_LIMIT_S = 10.0
+_SHOWN_CHARACTERS = 12_000
+_ADDRESS = re.compile(r"look at +http://127\.0\.0\.1:(\d+)/health")
+
+
+class Service:
+    """One `mintwatch run`, started at once. Settings are given by name: `FEED="..."`."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        """Start it; `folder` becomes its STATE_DIR unless the settings name another."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._home = tempfile.TemporaryDirectory(prefix="mintwatch-e2e-")
+        self._log = Path(self._home.name) / "log"
+        self._last_log: str | None = None
+        given = {name: str(value) for name, value in settings.items()}
+        defaults = {"STATE_DIR": str(folder), "API_PORT": "0", "DRAIN_TIMEOUT": "15"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": self._home.name,
+            # A process that hangs tells where when it is aborted.
+            "PYTHONFAULTHANDLER": "1",
+            **defaults,
+            **given,
+        }
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(COMMAND), "run"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=self._home.name,
+                start_new_session=True,
+            )
+
+    # What it says.
+
+    @property
+    def log(self) -> str:
+        """Everything it has printed so far; stays readable afterwards."""
+        if self._last_log is not None:
+            return self._last_log
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_log(self, text: str, limit_s: float = 20.0) -> str:
+        """Wait for a line that contains `text`, and return the line."""
+
+        def found() -> str | None:
+            return next((line for line in self.log.splitlines() if text in line), None)
+
+        line: str = wait_until(self._alive(found), limit_s, f"the log line {text!r}")
+        return line
+
+    @property
+    def port(self) -> int:
+        """Where the API listens; waits until the service says so."""
+
+        def found() -> int:
+            match = _ADDRESS.search(self.log)
+            return int(match[1]) if match else 0
+
+        port: int = wait_until(self._alive(found), what="the address of the API")
+        return port
+
+    def get(self, path: str) -> requests.Response:
+        """Ask the API."""
+        return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=_HTTP_LIMIT_S)
+
+    def json(self, path: str) -> dict[str, Any]:
+        """Ask the API for an object, which must be given with 200."""
+        response = self.get(path)
+        assert response.status_code == 200, f"{path}: {response.status_code} {response.text}"
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def wait_ready(self, limit_s: float = 20.0) -> None:
+        """Wait until /readyz says 200."""
+        wait_until(
+            self._alive(lambda: self.get("/readyz").status_code == 200), limit_s, "readiness"
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Read every sample, named as in the exposition, labels included."""
+        samples: dict[str, float] = {}
+        for line in self.get("/metrics").text.splitlines():
+            if line and not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                samples[name] = float(value)
+        return samples
+
+    def wait_received(self, trades: int, limit_s: float = 30.0) -> dict[str, Any]:
+        """Wait until so many trades have come in, and return the ledger then."""
+
+        def found() -> dict[str, Any] | None:
+            ledger = self.json("/ledger")
+            return ledger if ledger["received"] >= trades else None
+
+        ledger: dict[str, Any] = wait_until(self._alive(found), limit_s, f"{trades} trades")
+        return ledger
+
+    # How it ends.
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal to the process alone, not to its children."""
+        self.process.send_signal(number)
+
+    def kill9(self) -> None:
+        """End it without a word, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def wait(self, limit_s: float = 20.0) -> int:
+        """Wait for its end and return the exit code.
+
+        Raises:
+            AssertionError: it did not end; the log has the stacks of its threads then.
+        """
+        try:
+            return self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(10)
+            raise AssertionError(f"mintwatch did not end within {limit_s} s") from None
+
+    def stop(self, limit_s: float = 20.0) -> int:
+        """Ask for an orderly end and wait for it."""
+        self.signal(signal.SIGTERM)
+        return self.wait(limit_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._clear(in_order=error is None)
+        finally:
+            self._last_log = self.log
+            if error is not None:
+                error.add_note(f"The service's log:\n{self._last_log[-_SHOWN_CHARACTERS:]}")
+            self._home.cleanup()
+
+    def _clear(self, *, in_order: bool) -> None:
+        was_running = self.process.poll() is None
+        if was_running:
+            self.process.kill()
+        self.process.wait(10)
+        left = _processes_of_session(self.process.pid)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if in_order and not was_running:
+            assert not left, f"mintwatch left processes behind: {left}"
+
+    def _alive(self, condition: Callable[[], Any]) -> Callable[[], Any]:
+        """Give up on a condition as soon as the process has ended without meeting it."""
+
+        def check() -> Any:
+            ended = self.process.poll()
+            found = None
+            with suppress(requests.RequestException):
+                found = condition()
+            assert found or ended is None, f"mintwatch ended with {ended}"
+            return found
+
+        return check
+
+
+def _processes_of_session(session: int) -> list[int]:
+    """List what still runs in a session, on systems that have /proc."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError):
+            # The name in parentheses may hold anything; the fields are behind the last one.
+            state, _, _, sid = entry.read_text().rpartition(")")[2].split()[:4]
+            if int(sid) == session and state != "Z":
+                found.append(int(entry.parent.name))
+    return found
