@@ -49,6 +49,7 @@ _INIT_TIMEOUT_S: Final = 120.0
 _STATUS_TIMEOUT_S: Final = 15.0
 _ATTEMPTS: Final = 4
 _PAUSE_S: Final = 0.5
+_LETTING_GO_S: Final = 5.0
 _TAIL_BYTES: Final = 4_000
 _SHELL_SPECIALS: Final = frozenset('"$`\\\n')
 
@@ -316,11 +317,21 @@ class EmbeddedPostgres:
 
     def _choose_port(self, *, keep: bool) -> int:
         known = _read_own(self._port_file).strip()
-        if keep and known.isdigit() and _is_free(int(known)):
+        if keep and known.isdigit() and self._becomes_free(int(known)):
             return int(known)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])
+
+    def _becomes_free(self, port: int) -> bool:
+        """Say whether a port is free, giving the children of a killed server time to let go."""
+        was_killed = (self.home.data / "postmaster.pid").exists()
+        deadline = time.monotonic() + (_LETTING_GO_S if was_killed else 0)
+        while not _is_free(port):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE_S / 5)
+        return True
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,6 +211,26 @@ def test_pid_file_whose_number_belongs_to_another_process_is_forgotten(
     finally:
         other.kill()
         other.wait(timeout=10)
+
+
+def test_killed_server_comes_back_on_its_port_although_its_children_still_hold_it(
+    server: EmbeddedPostgres,
+) -> None:
+    # given: a child of the killed server that ends a little later
+    dsn = server.start()
+    status = server.status()
+    assert status.port is not None
+    kill(server)
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", status.port))
+        held.listen()
+        letting_go = threading.Timer(1.0, held.close)
+        letting_go.start()
+
+        # when / then
+        assert server.start() == dsn
+        letting_go.join(timeout=10)
 
 
 def test_taken_port_is_replaced_by_a_free_one(server: EmbeddedPostgres) -> None:
