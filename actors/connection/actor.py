@@ -91,8 +91,12 @@ class ConnectionActor(Actor):
         """Make the reader; go on reading when another instance was."""
         self._waiter = Waiter(_wakeup_fd(self.context))
         self._reader = self._make_reader()
-        if self._state.is_reading and self._reader is not None:
+        if self._reader is None:
+            return
+        if self._state.is_reading:
             self._reader.resume()
+        elif self._state.has_stopped:
+            self._reader.stop()
 
     def on_stop(self) -> None:
         """Close the socket or the recording."""
@@ -137,7 +141,10 @@ class ConnectionActor(Actor):
     def _route(self, mint: Mint) -> None:
         self._state.subscriptions.route(mint)
         self._dispatch.open_route(mint)
-        if self._reader is not None:
+        if self._state.has_stopped:
+            # StopReading has overtaken this: the new tracker must hear, too, that nothing follows.
+            self._unroute(mint)
+        elif self._reader is not None:
             self._reader.cover(mint)
 
     def _unroute(self, mint: Mint) -> None:

@@ -199,7 +199,7 @@ class Dispatch:
             reconnects=state.reconnects,
             last_error=state.last_error,
             subscriptions=state.subscriptions.counts(),
-            routes=len(state.subscriptions.routed()),
+            routes=state.subscriptions.routes,
         )
 
     def _show_gauges(self) -> None:

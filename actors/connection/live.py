@@ -12,19 +12,17 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from actors.connection.frames import ControlFrame
 from actors.connection.messages import _Dialled
-from actors.connection.refusals import Acknowledged, Complaint, Refused, meaning_of
 from actors.connection.source_ws import MAX_ABANDONED, Dial, DialFailure, Session
+from actors.connection.standing import Standing
 from actors.connection.waiting import LONGEST_WAIT_S
-from actors.domain import FeedState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.connection.address import FeedAddress
     from actors.connection.dispatch import Dispatch
-    from actors.connection.intake import Arrived, Slice
+    from actors.connection.intake import Arrived
     from actors.connection.state import ConnectionState
     from actors.connection.subscriptions import Outgoing
     from actors.connection.waiting import Waiter
@@ -60,6 +58,7 @@ class LiveReader:
         self._waiter = waiter
         self._chance = chance
         self._make_context = make_context
+        self._standing = Standing(context, state, dispatch, address)
         self._session: Session | None = None
         self._dial: Dial | None = None
         self._abandoned: list[Dial] = []
@@ -101,6 +100,10 @@ class LiveReader:
             self._session.begin_close()
             self._session.close()
             self._session = None
+
+    def cover(self, mint: Mint) -> None:
+        """Tell the tracker of a routed mint that it is covered, if it is."""
+        self._standing.cover(mint)
 
     # Turns.
 
@@ -261,7 +264,7 @@ class LiveReader:
             has_changed = state.status.silent(reason, now_us)
         else:
             has_changed = state.status.lost(reason, now_us)
-        self._after_status(has_changed=has_changed)
+        self._standing.react(has_changed=has_changed)
         since_us = state.last_frame_us or state.reading_since_us
         state.outage.open(since_us, f"{state.status.state.value}: {reason}")
 
@@ -307,9 +310,7 @@ class LiveReader:
         self._bill(result.billed)
         if result.first_data_us is not None:
             self._note_data(result.first_data_us)
-        for at_us, mark in result.marks:
-            self._read_mark(at_us, mark)
-        self._prove(result)
+        self._standing.read(result)
 
     def _bill(self, frames: int) -> None:
         if not frames:
@@ -326,91 +327,3 @@ class LiveReader:
         self._last_data_s = now_s
         self._state.backoff.data_arrived(now_s - self._opened_s)
         self._dispatch.record_gap(self._state.outage.close(first_us))
-
-    def _prove(self, result: Slice) -> None:
-        """Let trades prove subscriptions, and unsubscribe those that nobody wants."""
-        state = self._state
-        now_s = self._context.monotonic_s()
-        for mint, at_us in result.trade_mints.items():
-            if state.subscriptions.prove(mint, at_us):
-                self.cover(mint)
-        for mint in result.orphans:
-            state.subscriptions.stray(mint, now_s)
-
-    def _read_mark(self, at_us: int, mark: bool | ControlFrame) -> None:
-        match mark:
-            case ControlFrame():
-                self._read_control(at_us, mark)
-            case is_trade:
-                self._after_status(has_changed=self._state.status.data(at_us, is_trade=is_trade))
-
-    def _read_control(self, at_us: int, frame: ControlFrame) -> None:
-        match meaning_of(frame):
-            case Acknowledged(ack=ack):
-                result = self._state.subscriptions.acknowledge(ack, at_us)
-                status = self._state.status
-                if result.is_probe and status.is_refused:
-                    self._after_status(has_changed=status.probe_acknowledged(at_us))
-                    return
-                self._after_status(has_changed=status.acknowledged(at_us))
-                for mint in result.mints:
-                    self.cover(mint)
-            case Refused() as refused:
-                self._read_refusal(at_us, refused)
-            case Complaint() as complaint:
-                self._read_complaint(complaint)
-
-    def _read_refusal(self, at_us: int, refused: Refused) -> None:
-        state = self._state
-        text = self._address.redact(refused.text)
-        if refused.answers_call:
-            state.subscriptions.refuse_oldest()
-        if not state.status.is_refused:
-            state.last_error = text
-            state.refusal.open(state.last_trade_us or at_us, f"discovery_only: {text}")
-            self._context.log.warning("trades_refused", server_said=text)
-        has_changed = state.status.refused(text, at_us, self._context.monotonic_s())
-        self._after_status(has_changed=has_changed)
-
-    def _read_complaint(self, complaint: Complaint) -> None:
-        if complaint.is_error:
-            self._context.telemetry.feed_errors.inc()
-        text = self._address.redact(complaint.text)
-        if self._state.complaints.is_new(text):
-            self._context.log.warning("server_said", text=text, is_error=complaint.is_error)
-
-    # What a change of state entails.
-
-    def _after_status(self, *, has_changed: bool) -> None:
-        if not has_changed:
-            return
-        state = self._state
-        self._dispatch.tell_status()
-        if state.status.is_refused:
-            state.subscriptions.withhold()
-        else:
-            state.subscriptions.offer_again()
-        if not state.status.is_live:
-            since_us = self._last_proof_us()
-            for change in state.coverage.end_all(since_us):
-                self._dispatch.tell_coverage(change)
-            return
-        self._dispatch.record_gap(state.refusal.close(state.status.since_us))
-        for mint in state.subscriptions.routed():
-            self.cover(mint)
-
-    def _last_proof_us(self) -> int:
-        """The last instant up to which trades are known to have arrived."""
-        state = self._state
-        if state.status.state is FeedState.DISCOVERY_ONLY:
-            return state.last_trade_us or 0
-        return state.last_frame_us or 0
-
-    def cover(self, mint: Mint) -> None:
-        """Tell the tracker of a routed mint that it is covered, if it is."""
-        state = self._state
-        since_us = state.subscriptions.covered_since_us(mint)
-        if since_us is None or not state.status.is_live or not state.subscriptions.is_routed(mint):
-            return
-        since_us = max(since_us, state.status.since_us)
-        self._dispatch.tell_coverage(state.coverage.begin(mint, since_us))

@@ -103,6 +103,8 @@ class Subscriptions:
     def __init__(self, batch_size: int, batch_interval_s: float) -> None:
         self._batch_size = min(batch_size, MAX_KEYS_PER_CALL)
         self._batch_interval_s = batch_interval_s
+        self.routes = 0
+        """How many mints trackers want."""
         self._keys: dict[Mint, _Key] = {}
         self._states: Counter[SubscriptionState] = Counter()
         self._new: dict[Mint, None] = {}
@@ -121,7 +123,9 @@ class Subscriptions:
 
     def route(self, mint: Mint) -> None:
         """A tracker wants the mint's trades."""
-        self._want(mint).is_routed = True
+        key = self._want(mint)
+        self.routes += not key.is_routed
+        key.is_routed = True
 
     def watch(self, mint: Mint) -> None:
         """The coin cache wants the mint's trades."""
@@ -131,6 +135,7 @@ class Subscriptions:
         """No tracker wants the mint any more."""
         key = self._keys.get(mint)
         if key is not None:
+            self.routes -= key.is_routed
             key.is_routed = False
             self._leave(mint, key, now_s)
 

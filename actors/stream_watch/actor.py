@@ -97,6 +97,9 @@ class StreamWatchActor(Actor):
         self._reader: Reader | None = None
         self._connecting = False
         self._listening = False
+        self._has_read = False
+        """Whether a query ran since the last look at notifications: those that arrived behind its
+        answer are no longer in the socket."""
         self._failures = 0
         self._lost_at_s: float | None = None
         self._database = "unknown"
@@ -136,18 +139,20 @@ class StreamWatchActor(Actor):
 
     def poll(self) -> None:
         """Wait up to 50 ms for a notification or a message; read what was told."""
+        reader = self._reader
         poller = select.poll()
         poller.register(self.context.wakeup_fd, select.POLLIN)
-        if self._reader is not None:
-            poller.register(self._reader.fileno(), select.POLLIN)
-        ready = [fd for fd, _ in poller.poll(POLL_MS)]
-        if self._reader is not None and self._reader.fileno() in ready:
+        if reader is not None:
+            poller.register(reader.fileno(), select.POLLIN)
+        ready = [fd for fd, _ in poller.poll(0 if self._has_read else POLL_MS)]
+        if reader is not None and (self._has_read or reader.fileno() in ready):
             self.take_notifications()
 
     def take_notifications(self) -> None:
         """Read again what notifications name."""
         if self._reader is None:
             return
+        self._has_read = False
         try:
             told = self._reader.notifications()
         except psycopg.Error as error:
@@ -214,6 +219,7 @@ class StreamWatchActor(Actor):
             away_s = self.context.monotonic_s() - self._lost_at_s
             self.context.log.info("streams_readable", away_s=round(away_s, 1))
             self._lost_at_s = None
+        self._has_read = True
         self._failures = 0
         self._database = "up"
         self._last_error = None
@@ -222,7 +228,7 @@ class StreamWatchActor(Actor):
 
     def _drop_reader(self) -> None:
         reader, self._reader = self._reader, None
-        self._listening = False
+        self._listening = self._has_read = False
         if reader is not None:
             reader.close()
 

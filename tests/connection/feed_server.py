@@ -1,4 +1,4 @@
-"""A scripted PumpPortal feed on a free port of this machine: the test says what is sent, and when."""
+"""A scripted PumpPortal feed on a free port: the test says what is sent, and when."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import contextlib
 import json
 import queue
 import socket
-import ssl
 import struct
 import threading
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from websockets.exceptions import InvalidState
 from websockets.frames import Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+
+if TYPE_CHECKING:
+    import ssl
 
 LIMIT_S = 5.0
 ACKS = {

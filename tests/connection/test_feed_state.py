@@ -127,10 +127,8 @@ def test_ban_lasts_through_the_next_attempt() -> None:
     status = live()
     status.banned("HTTP 403", 20)
 
-    assert status.dialling(21) is False
-    assert status.state is FeedState.BANNED
-    assert status.opened(22) is True
-    assert status.state is FeedState.CONNECTING
+    assert (status.dialling(21), status.state) == (False, FeedState.BANNED)
+    assert (status.opened(22), status.state) == (True, FeedState.CONNECTING)
 
 
 def test_same_state_with_the_same_reason_is_no_change() -> None:

@@ -19,7 +19,7 @@ from actors.connection.frames import (
     decode,
 )
 from actors.connection.texts import clean_text
-from actors.domain import Coin, Migration, Trade
+from actors.domain import Coin, Migration, Mint, Trade, Wallet
 
 BUY: dict[str, Any] = {
     "signature": "sigBuy",
@@ -68,9 +68,9 @@ def test_buy_on_the_curve_becomes_a_trade_in_integers() -> None:
     assert read(BUY) == Trade(
         seq=7,
         arrived_us=1_000_000,
-        mint="MintOne",
+        mint=Mint("MintOne"),
         signature="sigBuy",
-        trader="walletOne",
+        trader=Wallet("walletOne"),
         is_buy=True,
         sol_lamports=512_415_373,
         token_units=7_066_624_744_305,
@@ -134,9 +134,9 @@ def test_creators_buy_inside_the_create_becomes_the_first_trade() -> None:
     assert coin.buy == Trade(
         seq=7,
         arrived_us=1_000_000,
-        mint="MintOne",
+        mint=Mint("MintOne"),
         signature="sigCreate",
-        trader="creator",
+        trader=Wallet("creator"),
         is_buy=True,
         sol_lamports=2_000_000_000,
         token_units=67_062_500_000_000,
@@ -174,7 +174,7 @@ def test_bonk_create_takes_its_price_from_the_market_cap() -> None:
 def test_migrate_may_stand_for_a_mint_never_seen() -> None:
     frame = {"signature": "s", "mint": "MintOne", "txType": "migrate", "pool": "pump-amm"}
 
-    assert read(frame) == Migration(7, 1_000_000, "MintOne", "s", "pump-amm")
+    assert read(frame) == Migration(7, 1_000_000, Mint("MintOne"), "s", "pump-amm")
 
 
 def test_create_without_name_symbol_and_uri_has_empty_texts() -> None:
@@ -275,7 +275,9 @@ def test_mint_that_is_not_printable_ascii_is_malformed(mint: object) -> None:
     assert read(BUY | {"mint": mint}) == Malformed(Reason.BAD_MINT)
 
 
-@pytest.mark.parametrize("mint", ["x" * 64, "!", "~", "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"])
+@pytest.mark.parametrize(
+    "mint", ["x" * 64, "!", "~", "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"]
+)
 def test_printable_mint_is_taken(mint: str) -> None:
     assert read(BUY | {"mint": mint}).mint == mint
 

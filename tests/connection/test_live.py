@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.connection import (
+    ConnectionActor,
     GetFeed,
     Resubscribe,
     RouteMint,
@@ -34,8 +35,9 @@ from actors.control import (
 from actors.discovery.messages import RouteClosed, RouteSwitched
 from actors.domain import Coin, FeedState, Migration, Mint, Place, Trade
 from actors.postgres_writer.messages import GapRecorded
+from actors.runtime import ChildSpec
 from actors.tracker.messages import CoverageChanged
-from tests.connection.feed_server import LIMIT_S, FeedServer
+from tests.connection.feed_server import LIMIT_S, Client, FeedServer
 from tests.connection.system import Running, running
 from tests.connection.test_frames import BUY, CREATE
 from tests.support.waiting import wait_until
@@ -201,7 +203,7 @@ def test_route_is_switched_behind_the_last_event_for_discovery(server: FeedServe
         run.wait_for(DISCOVERY, RouteSwitched)
         client.send(buy(A, 2))
 
-        # Then discovery hears of the switch behind its last trade, and the next one is the tracker's
+        # Then discovery hears of it behind its last trade, and the next one is the tracker's
         run.wait_for(tracker_name(A), Trade)
         assert [type(event) for event in run.told[DISCOVERY]] == [Trade, RouteSwitched]
         assert [event.signature for event in tracker if isinstance(event, Trade)] == ["sig2"]
@@ -511,6 +513,11 @@ def test_ping_of_the_server_is_answered_even_between_parts(server: FeedServer) -
         assert server.pongs.get(timeout=LIMIT_S) == b"hello"
 
 
+def wait_for_a_turn(run: Running) -> None:
+    before_us = run.system.wheel.feed_us
+    wait_until(lambda: run.system.wheel.feed_us > before_us)
+
+
 def test_frame_that_comes_in_drops_is_put_together(server: FeedServer) -> None:
     with running(server.uri) as run:
         client = server.client()
@@ -523,7 +530,7 @@ def test_frame_that_comes_in_drops_is_put_together(server: FeedServer) -> None:
             before_us = run.system.wheel.feed_us
             if index % 10 == 0:
                 # Whole turns pass while the frame is incomplete.
-                wait_until(lambda: run.system.wheel.feed_us > before_us)  # noqa: B023
+                wait_until(lambda: run.system.wheel.feed_us > before_us)
 
         assert run.wait_for(DISCOVERY, Migration)[0].mint == "MintA"
 
@@ -537,16 +544,18 @@ def test_ten_megabyte_frame_is_taken(server: FeedServer) -> None:
         assert coin.name == "x" * 255
 
 
+def flood(client: Client) -> None:
+    with pytest.raises(OSError, match=r"."):
+        client.send_in_parts([b"x" * (8 * 1024 * 1024)] * 100)
+
+
 @pytest.mark.parametrize("in_parts", [False, True])
 def test_message_beyond_the_bound_ends_the_connection(server: FeedServer, in_parts: bool) -> None:
     with running(server.uri) as run:
         client = server.client()
         wait_until(lambda: run.report().frames.get("control") == 2)
         if in_parts:
-            part = b"x" * (8 * 1024 * 1024)
-            sender = threading.Thread(
-                target=lambda: pytest.raises(OSError, client.send_in_parts, [part] * 100)
-            )
+            sender = threading.Thread(target=flood, args=(client,))
             sender.start()
         else:
             client.send_raw(b"\x81\x7f" + (2**62).to_bytes(8, "big"))
@@ -675,7 +684,9 @@ def test_secret_never_leaves_the_address(server: FeedServer, way: str) -> None:
                 case _:
                     client.send({"errors": f"Invalid API key {SECRET}"})
         wait_until(
-            lambda: any(log["event"] in ("feed_away", "server_said", "trades_refused") for log in run.logs)
+            lambda: any(
+                log["event"] in ("feed_away", "server_said", "trades_refused") for log in run.logs
+            )
         )
 
         # Then neither logs nor messages nor the report show it
@@ -686,14 +697,11 @@ def test_secret_never_leaves_the_address(server: FeedServer, way: str) -> None:
         assert run.report().source == server.uri
 
 
-def test_address_that_is_none_is_reported_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_that_is_none_is_reported_and_not_tried() -> None:
     with running("ws://127.0.0.1:1/", starts=False) as run:
         # Given a setting that slipped through validation
         run.system.stop_child(CONNECTION, time.monotonic() + LIMIT_S)
         object.__setattr__(run.system.settings, "ws_uri", "https://user:pw@host/")
-        from actors.connection import ConnectionActor
-        from actors.runtime import ChildSpec
-
         run.system.start_child(
             ChildSpec(
                 CONNECTION,
@@ -708,7 +716,9 @@ def test_address_that_is_none_is_reported_and_not_tried(monkeypatch: pytest.Monk
 
         assert "expected wss://host/path" in report.last_error
         assert "pw" not in str(run.logs)
-        assert run.system.state_of(CONNECTION).value == "running"
+        state = run.system.state_of(CONNECTION)
+        assert state is not None
+        assert state.value == "running"
 
 
 @pytest.fixture
@@ -718,9 +728,11 @@ def certificate(tmp_path: Path) -> Path:
         pytest.skip("openssl is not installed, and the test needs a certificate")
     pem = tmp_path / "server.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-        + ["-keyout", str(pem), "-out", str(tmp_path / "cert.pem")],
+        [
+            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(pem), "-out", str(tmp_path / "cert.pem")),
+        ],
         check=True,
         capture_output=True,
         timeout=60,
@@ -737,7 +749,10 @@ def server_context(certificate: Path) -> ssl.SSLContext:
 
 def test_burst_over_tls_arrives_whole(certificate: Path) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate.parent / "cert.pem"))
-    with FeedServer(server_context(certificate)) as server, running(server.uri, tls=trusting) as run:
+    with (
+        FeedServer(server_context(certificate)) as server,
+        running(server.uri, tls=trusting) as run,
+    ):
         run.tracker(A)
         run.tell(RouteMint(A))
         client = server.client()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,11 +30,13 @@ from actors.control import (
 )
 from actors.discovery.messages import RouteClosed
 from actors.domain import Coin, FeedState, Mint, Place, Trade
-from actors.runtime import Message
 from actors.runtime.seeded import ProbeHandle, SeededSystem
 from actors.tracker.messages import CoverageChanged
 from settings import Settings
 from tests.connection.test_frames import BUY, CREATE
+
+if TYPE_CHECKING:
+    from actors.runtime import Message
 
 A = Mint("MintA")
 RECORDINGS = Path(__file__).parent.parent / "recordings"

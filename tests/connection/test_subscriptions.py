@@ -153,7 +153,11 @@ def test_restored_keys_go_in_chunks_of_a_thousand_ten_calls_a_second() -> None:
     }
 
     # Then three chunks go, a tenth of a second apart
-    assert {at: size for at, size in sizes.items() if size} == {0.0: [1000], 0.1: [1000], 0.2: [501]}
+    assert {at: size for at, size in sizes.items() if size} == {
+        0.0: [1000],
+        0.1: [1000],
+        0.2: [501],
+    }
 
 
 def test_tracked_keys_are_restored_before_cached_ones() -> None:
@@ -348,80 +352,94 @@ def test_mint_that_comes_unasked_is_unsubscribed_once_a_connection() -> None:
     assert subs.due(10.0) == []
 
 
-WISHES = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["route", "watch", "unroute", "unwatch", "repeat", "ack", "lost", "opened", "withhold"]
-            + ["offer_again", "tick", "stray"]
-        ),
-        st.integers(0, 5),
-        st.sampled_from([0.0, 0.05, 0.7, 2.0, 15.0]),
-    ),
-    max_size=80,
-)
+class Model:
+    """The subscriptions, a model of the server behind them, and who wants what."""
 
+    def __init__(self) -> None:
+        self.subs = Subscriptions(2, 2.0)
+        self.server: set[str] = set()
+        self.wanted: dict[str, set[Mint]] = {"route": set(), "watch": set()}
+        self.now_s = 0.0
+        self.is_open = False
+        self.sent_s: list[float] = []
 
-@given(WISHES)
-def test_whatever_happens_the_server_ends_up_with_what_is_wanted(
-    steps: list[tuple[str, int, float]],
-) -> None:
-    # Given any history, seen by a model of the server
-    subs = Subscriptions(2, 2.0)
-    server: set[str] = set()
-    wanted: dict[str, set[Mint]] = {"route": set(), "watch": set()}
-    now, is_open, sent_at = 0.0, False, []
+    def do(self, step: str, mint: Mint) -> None:
+        match step:
+            case "route" | "watch":
+                getattr(self.subs, step)(mint)
+                self.wanted[step].add(mint)
+            case "unroute" | "unwatch":
+                getattr(self.subs, step)(mint, self.now_s)
+                self.wanted[step.removeprefix("un")].discard(mint)
+            case "doubt" | "repeat":
+                self.subs.repeat(mint, in_doubt=step == "doubt")
+            case "ack":
+                self.subs.acknowledge(Ack.KEYS, at_us=1)
+            case "stray":
+                self.subs.stray(mint, self.now_s)
+            case "reopen" | "lose":
+                self.lose()
+                if step == "reopen":
+                    self.open()
+            case "withhold" | "offer_again":
+                getattr(self.subs, step)()
+        self.pump()
 
-    def pump() -> None:
-        for call in subs.due(now):
-            assert is_open
-            sent_at.append(now)
+    def lose(self) -> None:
+        self.subs.lost()
+        self.server.clear()
+        self.is_open = False
+
+    def open(self) -> None:
+        self.subs.opened(self.now_s)
+        self.is_open = True
+
+    def pump(self) -> None:
+        for call in self.subs.due(self.now_s):
+            assert self.is_open
+            self.sent_s.append(self.now_s)
             text = json.loads(call.text)
             assert len(text.get("keys", ())) <= 5_000
             if text["method"] == "subscribeTokenTrade":
-                server.update(text["keys"])
+                self.server.update(text["keys"])
             elif text["method"] == "unsubscribeTokenTrade":
-                server.difference_update(text["keys"])
+                self.server.difference_update(text["keys"])
 
-    for step, number, pause in steps:
-        now += pause
-        mint = Mint(f"m{number}")
-        match step:
-            case "route" | "watch":
-                getattr(subs, step)(mint)
-                wanted[step].add(mint)
-            case "unroute" | "unwatch":
-                getattr(subs, step)(mint, now)
-                wanted[step.removeprefix("un")].discard(mint)
-            case "repeat":
-                subs.repeat(mint, in_doubt=number % 2 == 0)
-            case "ack":
-                subs.acknowledge(Ack.KEYS, at_us=1)
-            case "stray":
-                subs.stray(mint, now)
-            case "lost":
-                subs.lost()
-                server.clear()
-                is_open = False
-            case "opened":
-                subs.lost()
-                server.clear()
-                subs.opened(now)
-                is_open = True
-            case "withhold" | "offer_again":
-                getattr(subs, step)()
-        pump()
+
+STEPS = [
+    *("route", "watch", "unroute", "unwatch", "doubt", "repeat", "ack", "stray"),
+    *("lose", "reopen", "withhold", "offer_again", "wait"),
+]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(STEPS), st.integers(0, 5), st.sampled_from([0.0, 0.05, 0.7, 2.0, 15.0])
+        ),
+        max_size=80,
+    )
+)
+def test_whatever_happens_the_server_ends_up_with_what_is_wanted(
+    steps: list[tuple[str, int, float]],
+) -> None:
+    # Given any history
+    model = Model()
+    for step, number, pause_s in steps:
+        model.now_s += pause_s
+        model.do(step, Mint(f"m{number}"))
 
     # When everything is allowed again and time goes on
-    subs.offer_again()
-    subs.lost()
-    server.clear()
-    subs.opened(now)
-    is_open = True
+    model.do("offer_again", A)
+    if not model.is_open:
+        model.open()
     for _ in range(60):
-        now += 0.25
-        pump()
+        model.now_s += 0.25
+        model.pump()
 
     # Then the server has exactly what is wanted, and was never flooded
-    assert server == wanted["route"] | wanted["watch"]
-    assert sum(subs.counts().values()) == subs.wanted == len(server)
-    assert all(len([t for t in sent_at if s <= t < s + 1.0]) <= 20 for s in set(sent_at))
+    assert model.server == model.wanted["route"] | model.wanted["watch"]
+    assert model.subs.routes == len(model.wanted["route"])
+    assert sum(model.subs.counts().values()) == model.subs.wanted == len(model.server)
+    for begin_s in model.sent_s:
+        assert len([at for at in model.sent_s if begin_s <= at < begin_s + 1.0]) <= 20

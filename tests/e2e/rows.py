@@ -122,32 +122,30 @@ def check_candles(
     arrived: Iterable[Trade],
     creators: Mapping[str, str] | None = None,
     *,
-    with_reserves: bool = True,
+    cuts: int = 1,
 ) -> None:
     """Compare each candle with the trades that arrived in its span.
 
-    Every trade must lie in exactly one span, no two spans of a mint overlap, and each but a mint's
-    last ends on the grid of its interval.
+    Every trade must lie in exactly one span, no two spans of a mint overlap, and all but `cuts` of
+    a mint's candles end on the grid of their interval.
     """
     trades_of, rows_of = by_mint(arrived), _rows_by_mint(found)
     assert rows_of.keys() == trades_of.keys()
     for mint, mine in rows_of.items():
-        check_spans(mine)
+        check_spans(mine, cuts)
         creator = (creators or {}).get(mint)
         left = trades_of[mint]
         for row in mine:
             inside = [trade for trade in left if row.start_us <= trade.at_us < row.end_us]
             wanted = figures(inside, creator)
-            if not with_reserves:
-                wanted = wanted._replace(v_sol_lamports=row.figures.v_sol_lamports)
             assert row.figures == wanted, f"{mint} at {row.end_us}"
             assert row.net_lamports == wanted.buy_lamports - wanted.sell_lamports
             left = [trade for trade in left if trade not in inside]
         assert left == [], f"trades of {mint} outside of every candle"
 
 
-def check_spans(found: list[Row], cuts: int = 1) -> None:
-    """Check the spans of one mint; `cuts` of them, the last one always, may end inside a cell."""
+def check_spans(found: list[Row], cuts: int) -> None:
+    """Check the spans of one mint, of which at most `cuts` may end inside a cell of the grid."""
     ends = [row.end_us for row in found]
     inside = [row for row in found if row.end_us % (row.interval_seconds * 1_000_000)]
     assert len(inside) <= cuts

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
-
+from tests.e2e.recordings import FROM_CREATE, NO_FILTER, recording
 from tests.e2e.rows import (
     Stream,
     check_candles,
@@ -21,31 +19,14 @@ from tests.e2e.rows import (
 from tests.support import independent
 from tests.support.service import Service
 
-SHIPPED = Path(__file__).parent.parent / "recordings"
-NO_FILTER = {"BAD_NAMES_PATTERN": "no name is like this", "SPAM_BURST_THRESHOLD": 1000}
-FROM_CREATE = {"ACTIVATION": "trades", "ACTIVATION_MIN_TRADES": 0}
-
-
-def recording(kind: str) -> Path:
-    """Take the recording of the real feed where there is one, else the shipped one."""
-    folder = os.environ.get("MINTWATCH_RECORDINGS", "")
-    real = sorted(Path(folder).glob(f"{kind}-*.jsonl")) if folder else []
-    return real[0] if real else SHIPPED / f"{kind}.jsonl.gz"
-
-
-@pytest.fixture
-def market() -> Path:
-    return recording("market")
-
-
-@pytest.fixture
-def session() -> Path:
-    return recording("session")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_replayed_market_gives_exactly_the_rows_of_a_second_calculation(
-    market: Path, dsn: str, tmp_path: Path
+    dsn: str, tmp_path: Path
 ) -> None:
+    market = recording("market")
     lines = independent.read(market)
     expected = independent.trades(lines)
     insert_streams(dsn, {trade.mint for trade in expected}, lines[0].at_us)
@@ -64,8 +45,9 @@ def test_replayed_market_gives_exactly_the_rows_of_a_second_calculation(
 
 
 def test_replaying_a_market_again_into_the_same_database_adds_nothing(
-    market: Path, dsn: str, tmp_path: Path
+    dsn: str, tmp_path: Path
 ) -> None:
+    market = recording("market")
     lines = independent.read(market)
     insert_streams(dsn, {trade.mint for trade in independent.trades(lines)}, lines[0].at_us)
 
@@ -79,9 +61,8 @@ def test_replaying_a_market_again_into_the_same_database_adds_nothing(
     assert len(before) > 0
 
 
-def test_replayed_creates_become_coins_streams_and_first_trades(
-    session: Path, dsn: str, tmp_path: Path
-) -> None:
+def test_replayed_creates_become_coins_streams_and_first_trades(dsn: str, tmp_path: Path) -> None:
+    session = recording("session")
     lines = independent.read(session)
     created = independent.creators(lines)
     expected = independent.trades(lines)
@@ -111,9 +92,8 @@ def test_replayed_creates_become_coins_streams_and_first_trades(
     assert {trade.identity for trade in stored_trades(dsn)} == {t.identity for t in expected}
 
 
-def test_filters_refuse_as_many_creates_as_a_simple_model(
-    session: Path, dsn: str, tmp_path: Path
-) -> None:
+def test_filters_refuse_as_many_creates_as_a_simple_model(dsn: str, tmp_path: Path) -> None:
+    session = recording("session")
     lines = independent.read(session)
     refused = independent.filtered(lines, "test|bot|rug|scam|cant|honey|faucet", 30, 3)
     total = sum(line.frame.get("txType") == "create" for line in lines)
