@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MEMORY_ROWS: Final = 50_000
 """Rows kept in memory while the database is away."""
 
+_BATCH_ROWS: Final = 2_000
+"""Rows moved to disk at a time: a few ms, one fsync."""
 _PUT_AGAIN_S: Final = 1.0
 """A spool that refused is not asked again for this long."""
 _EMPTY: Final = SpoolStats(entries=0, trades=0, oldest_put_us=None, file_bytes=0)
@@ -217,10 +219,6 @@ class Outbox:
                 from_us=window_us,
                 reason="memory and spool are full; bring the database back, or raise SPOOL_MAX_MB",
             )
-
-
-_BATCH_ROWS: Final = 2_000
-"""Rows moved to disk at a time: a few ms, one fsync."""
 
 
 def _encoded(items: Sequence[Item]) -> tuple[list[Entry], list[tuple[Item, ValueError]]]:
