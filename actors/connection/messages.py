@@ -16,6 +16,8 @@ class RouteMint(Message, frozen=True):
     """
 
     mint: Mint
+    rows_end_us: int | None = None
+    """Where the rows of this mint end: what arrived earlier lies in them already."""
 
 
 class UnrouteMint(Message, frozen=True):
@@ -53,6 +55,15 @@ class Resubscribe(Message, frozen=True):
 
 class StartReading(Message, frozen=True):
     """The supervisor has every stream routed: open the feed. Data lane, once per start."""
+
+
+class ReleaseJournal(Message, frozen=True):
+    """The supervisor knows that everything before `before_us` is in rows, or stored otherwise.
+
+    Data lane. The journal may let go of it, and a restart need not replay it.
+    """
+
+    before_us: int
 
 
 class StopReading(Control, frozen=True):

@@ -20,5 +20,7 @@ class N8nStatus(Message, frozen=True):
     waiting: int
     last_success_us: int | None
     last_error: str | None
+    needed_from_us: int | None
+    """Arrival of the oldest coin that is neither delivered nor on disk; None: there is none."""
     state: str
     """"idle", "up", "retrying", "stopped" (refused with 401 or 403) or "off" (no URL)."""

@@ -30,7 +30,8 @@ from actors.control import (
     UntrackMint,
     tracker_name,
 )
-from actors.domain import Mint, Phase
+from actors.discovery.messages import RouteClosed
+from actors.domain import FINISHED_PHASE, Mint, Phase
 from actors.runtime import (
     Actor,
     ActorReport,
@@ -63,6 +64,9 @@ class Tree(Protocol):
 
     def stop_child(self, name: str, deadline_s: float) -> bool:
         """Stop a child; True when it is gone by the monotonic `deadline_s`."""
+
+    def revive(self, name: str) -> bool:
+        """Give a quarantined child a new instance; False when it is not quarantined."""
 
     def state_of(self, name: str) -> CellState | None:
         """Tell the state of a child."""
@@ -185,15 +189,25 @@ class SupervisorActor(Actor):
             case GetFeed():
                 return self.context.forward(CONNECTION, message)
             case GetLiveCoin(mint):
-                known = mint in self._state.roster
-                return self.context.forward(tracker_name(mint) if known else DISCOVERY, message)
+                return self._forward_live(mint, message)
             case _:
                 raise TypeError(f"the supervisor does not take {type(message).__name__}")
+
+    def _forward_live(self, mint: Mint, message: GetLiveCoin) -> None:
+        if mint not in self._state.roster:
+            self.context.forward(DISCOVERY, message)
+        elif not self._is_quarantined(tracker_name(mint)):
+            self.context.forward(tracker_name(mint), message)
 
     # Trackers.
 
     def _track(self, track: TrackMint) -> None:
         if self._state.drain.active:
+            return
+        if not self._state.phases:
+            self.context.log.error(
+                "not_tracked", mint=track.mint, cause="ref_coin_phases has no regular phase"
+            )
             return
         match self._state.roster.wish(track):
             case Verdict.START:
@@ -221,10 +235,8 @@ class SupervisorActor(Actor):
             return
         self.context.log.info("tracking_ends", mint=mint, cause=reason)
         self.context.tell(CONNECTION, UnrouteMint(mint=mint))
-        name = tracker_name(mint)
-        if self._tree.state_of(name) == "quarantined":
-            # It has no instance that could react to the closed route.
-            self._tree.stop_child(name, 0.0)
+        # In quarantine nobody reacts to the closed route; a new instance writes what can be written.
+        self._tree.revive(tracker_name(mint))
 
     def _child_stopped(self, name: str, kind: str) -> None:
         if kind == TRACKER:
@@ -243,18 +255,29 @@ class SupervisorActor(Actor):
     # Failures and news.
 
     def _child_failed(self, failed: ChildFailed) -> None:
-        self.context.telemetry.restarts.labels(kind=failed.kind).inc()
-        if failed.decision == "escalate":
+        if failed.decision == "restart":
+            self.context.telemetry.restarts.labels(kind=failed.kind).inc()
+        elif failed.decision == "escalate":
             self.context.log.error(
                 "actor_beyond_saving", failed_actor=failed.name, cause=failed.error
             )
             self._begin_drain(f"{failed.name} failed too often: {failed.error}", 1)
         elif failed.decision == "quarantine":
             self.context.log.error("quarantined", failed_actor=failed.name, cause=failed.error)
-            if self._state.drain.stage is Stage.TRACKERS:
+            if self._is_to_end(failed.name):
                 self._tree.stop_child(failed.name, 0.0)
 
+    def _is_to_end(self, name: str) -> bool:
+        leaving = self._state.roster.is_leaving(Mint(name.partition(":")[2]))
+        return leaving or self._state.drain.stage is Stage.TRACKERS
+
+    def _is_quarantined(self, name: str) -> bool:
+        return self._tree.state_of(name) == "quarantined"
+
     def _phases_loaded(self, phases: tuple[Phase, ...]) -> None:
+        if not any(1 <= phase.id < FINISHED_PHASE for phase in phases):
+            self.context.log.warning("phases_refused", found=len(phases))
+            return
         self._state.phases = phases
         self.context.tell(DISCOVERY, PhasesChanged(phases=phases))
         for mint in self._state.roster.mints():
@@ -263,7 +286,8 @@ class SupervisorActor(Actor):
     def _streams_loaded(self, count: int) -> None:
         self._state.streams_loaded = True
         self.context.log.info("streams_loaded", active=count)
-        self.context.tell(CONNECTION, StartReading())
+        if not self._state.drain.active:
+            self.context.tell(CONNECTION, StartReading())
 
     # The end, see drain.py for the order and its reasons.
 
@@ -275,7 +299,8 @@ class SupervisorActor(Actor):
         self.context.log.info("draining", cause=reason, deadline_s=drain.timeout_s)
         drain.begin(reason, exit_code, CONNECTION)
         self._arm_stage()
-        if not self.context.tell(CONNECTION, StopReading()):
+        if self._is_quarantined(CONNECTION) or not self.context.tell(CONNECTION, StopReading()):
+            self._close_routes()
             self._arrived(CONNECTION)
 
     def _arrived(self, name: str) -> None:
@@ -290,18 +315,25 @@ class SupervisorActor(Actor):
         late = sorted(drain.waiting_for)
         self.context.log.error("drain_overdue", stage=stage.name.lower(), late=late[:10])
         drain.exit_code = max(drain.exit_code, 1)
+        if stage is Stage.READING:
+            self._close_routes()
         self._next_stage()
+
+    def _close_routes(self) -> None:
+        """Tell every tracker to end, in place of a connection that cannot."""
+        for mint in self._state.roster.mints():
+            self.context.tell(tracker_name(mint), RouteClosed(mint, self.context.feed_us()))
 
     def _next_stage(self) -> None:
         drain = self._state.drain
         match drain.stage:
             case Stage.READING:
-                self._stop_quarantined()
+                self._revive_quarantined()
                 drain.next(tracker_name(mint) for mint in self._state.roster.mints())
             case Stage.TRACKERS:
                 drain.next((*self._writers, N8N_WRITER))
                 for name in tuple(drain.waiting_for):
-                    if not self.context.tell(name, Flush()):
+                    if self._is_quarantined(name) or not self.context.tell(name, Flush()):
                         drain.waiting_for.discard(name)
             case _:
                 drain.next(())
@@ -311,11 +343,10 @@ class SupervisorActor(Actor):
         if drain.complete:
             self._next_stage()
 
-    def _stop_quarantined(self) -> None:
+    def _revive_quarantined(self) -> None:
+        """Let trackers in quarantine cut what they hold; one that fails again is stopped."""
         for mint in self._state.roster.mints():
-            name = tracker_name(mint)
-            if self._tree.state_of(name) == "quarantined":
-                self._tree.stop_child(name, 0.0)
+            self._tree.revive(tracker_name(mint))
 
     def _arm_stage(self) -> None:
         drain = self._state.drain

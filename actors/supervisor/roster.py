@@ -41,6 +41,10 @@ class Roster:
         """List the tracked mints, oldest first."""
         return tuple(self._ending)
 
+    def is_leaving(self, mint: Mint) -> bool:
+        """Say whether a mint's tracker has been told to end and has not ended yet."""
+        return self._ending.get(mint, False)
+
     @property
     def waiting(self) -> int:
         """How many mints wait for a place."""

@@ -45,6 +45,7 @@ from actors.tracker.messages import (
     PhasesChanged,
     RouteClosed,
     SetPhase,
+    TradesRemembered,
 )
 from actors.tracker.phases import US_PER_MINUTE, regular
 from actors.tracker.state import Rules, TrackerState
@@ -119,6 +120,9 @@ class TrackerActor(Actor):
                 self._carry_out(self._state.migrate(message))
             case CreatorBuy(coin):
                 self._carry_out(self._state.see_create(coin))
+            case TradesRemembered(trades):
+                for trade in trades:
+                    self._state.remember(trade)
             case HandOverDone(_, coin):
                 self._end_hand_over(self._state.finish_hand_over(coin))
             case _HandOverOverdue():

@@ -35,6 +35,15 @@ class HandOver(Batch, Control, frozen=True):
     events: tuple[Trade | Migration | HandOverDone, ...]
 
 
+class TradesRemembered(Message, frozen=True):
+    """After a restart: trades that lie in rows already, so that they are known when they return.
+
+    Data lane, from the connection, in front of the first trade that is new.
+    """
+
+    trades: tuple[Trade, ...]
+
+
 class CreatorBuy(Message, frozen=True):
     """Discovery saw the create of a mint that is tracked already.
 

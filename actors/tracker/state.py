@@ -176,6 +176,15 @@ class TrackerState:
                 return [*effects, Mark.ORPHAN]
         return self._take_in(trade, effects)
 
+    def remember(self, trade: Trade) -> None:
+        """Take note of a trade that lies in rows already; it counts nowhere.
+
+        Raises:
+            ValueError: The trade is of another mint, or holds an impossible figure.
+        """
+        self._check(trade)
+        self._recent.remember(identity_hash(trade), trade.arrived_us)
+
     def migrate(self, migration: Migration) -> list[Effect]:
         """Take note that the coin graduated: its window is the last, without one it ends now.
 

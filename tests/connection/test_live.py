@@ -527,10 +527,9 @@ def test_frame_that_comes_in_drops_is_put_together(server: FeedServer) -> None:
 
         for index in range(len(data)):
             client.send_raw(data[index : index + 1])
-            before_us = run.system.wheel.feed_us
             if index % 10 == 0:
                 # Whole turns pass while the frame is incomplete.
-                wait_until(lambda: run.system.wheel.feed_us > before_us)
+                wait_for_a_turn(run)
 
         assert run.wait_for(DISCOVERY, Migration)[0].mint == "MintA"
 

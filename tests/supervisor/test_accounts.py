@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from actors.connection.messages import RouteMint
 from actors.discovery.messages import FeedSlice
-from actors.domain import Candle, Coin
+from actors.domain import AllTimeHigh, Candle, Coin
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import AthReached, CandleClosed, StreamStarted
 from actors.supervisor.accounts import trades_in
@@ -60,7 +59,7 @@ def test_a_message_holds_so_many_trades(message: Any, trades: int) -> None:
         CoinDiscovered(WITH_BUY),
         StreamStarted(WITH_BUY, 1, 0),
         HandOverDone(MINT, WITH_BUY),
-        AthReached(msgspec.convert({"mint": MINT, "price_sol": 1.0, "at_us": 0}, Any)),
+        AthReached(AllTimeHigh(MINT, 1e-7, 0)),
     ],
 )
 def test_a_message_that_only_tells_of_a_coin_holds_none(message: Any) -> None:
