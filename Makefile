@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
+STAMP_SYSTEM := $(VENV)/.made-system
 PYTEST_ARGS ?=
 
 .PHONY: venv run test test-system soak bench lint format clean
@@ -22,8 +23,14 @@ run: venv
 test: venv lint
 	$(BIN)/pytest -m 'not system and not soak' $(PYTEST_ARGS)
 
-test-system: venv
+# A browser and a Prometheus server: installed with apt-get as root, else named.
+test-system: $(STAMP_SYSTEM)
+	tests/system/packages.sh
 	$(BIN)/pytest -m system $(PYTEST_ARGS)
+
+$(STAMP_SYSTEM): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[system]'
+	@touch $@
 
 soak: venv
 	$(BIN)/pytest -m soak --timeout 3600 -s $(PYTEST_ARGS)

@@ -21,6 +21,8 @@ import pykka
 import structlog
 
 from actors.connection import ConnectionActor, ConnectionState
+from actors.connection.journal import JournalWriter, Tail
+from actors.connection.journal_reader import JournalReader
 from actors.control import (
     CONNECTION,
     DISCOVERY,
@@ -40,14 +42,15 @@ from actors.n8n_writer.client import HttpTransport
 from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
 from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
+from actors.postgres_writer.leftovers import Leftovers, read_leftovers
 from actors.runtime import ArrivalClock, Budget, ChildSpec, Exceeded, RestartType, System
 from actors.runtime.clocks import STEP_US
-from actors.spool import Spool
+from actors.spool import Spool, SpoolError
 from actors.stream_watch import PostgresReader, StreamWatchActor, ThreadConnector, WatchState
 from actors.supervisor import SupervisorActor, SupervisorState
 from actors.supervisor.accounts import trades_in
 from actors.supervisor.drain import DrainPlan
-from actors.supervisor.gauges import show_runtime
+from actors.supervisor.gauges import show_journal, show_runtime
 from actors.supervisor.roster import Roster
 from actors.tracker import TrackerActor, TrackerState, tracker_state
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
@@ -74,6 +77,9 @@ WRITERS: Final = 1
 DISPATCHER_THREADS: Final = 1
 """A second worker gains nothing under the GIL."""
 
+JOURNAL: Final = "journal"
+"""The journal's folder below STATE_DIR."""
+
 _CLOSE_S: Final = 5.0
 _LOOK_S: Final = 5.0
 _TRACKER_CAPACITY: Final = 4_096
@@ -96,15 +102,21 @@ class Nursery:
     database may not have that row yet. Bounded: the newest `_ENDS` mints.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, leftovers: Leftovers) -> None:
         self._settings = settings
+        self._leftovers = leftovers
         self._states: dict[Mint, TrackerState] = {}
         self._ends: OrderedDict[Mint, int] = OrderedDict()
 
+    def completed(self, track: TrackMint) -> TrackMint:
+        """Add where the newest known row of the mint ends: in the database, on disk, or written."""
+        spooled_us = self._leftovers.rows_end_us.get(track.mint, 0)
+        ended_us = self._ends.pop(track.mint, 0)
+        last_row_us = max(track.last_row_us or 0, spooled_us, ended_us) or None
+        return msgspec.structs.replace(track, last_row_us=last_row_us)
+
     def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
         """Describe the tracker of a mint; its state lives in this spec and outlives restarts."""
-        last_row_us = max(track.last_row_us or 0, self._ends.pop(track.mint, 0)) or None
-        track = msgspec.structs.replace(track, last_row_us=last_row_us)
         state = tracker_state(track, phases, self._settings)
         self._states[track.mint] = state
         return ChildSpec(
@@ -131,7 +143,13 @@ class Nursery:
 class Tree:
     """The table of children. They start in this order and stop in the reverse one."""
 
-    def __init__(self, system: System, dsn: str, finished: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        system: System,
+        dsn: str,
+        journal: JournalWriter | None,
+        finished: Callable[[int], None],
+    ) -> None:
         self.system = system
         self.settings = system.settings
         self.writers = tuple(writer_name(index) for index in range(WRITERS))
@@ -141,6 +159,9 @@ class Tree:
             started_us=system.clock.now_us(),
         )
         self._dsn = dsn
+        self._journal = journal
+        self._tail = journal.open() if journal else Tail()
+        self._leftovers, self._batched_seq = self._read_spool()
         self._migrated = False
         self._finished = finished
 
@@ -169,7 +190,7 @@ class Tree:
                 context,
                 state=self.state,
                 tree=self.system,
-                nursery=Nursery(self.settings),
+                nursery=Nursery(self.settings, self._leftovers),
                 writers=self.writers,
                 finished=self._finished,
             ),
@@ -219,16 +240,25 @@ class Tree:
         )
 
     def _connection(self) -> ChildSpec:
-        state = ConnectionState(self.settings)
+        journal, next_seq = self._journal, max(self._tail.last_seq, self._batched_seq) + 1
+        state = ConnectionState(
+            self.settings,
+            next_seq=next_seq,
+            last_frame_us=self._tail.last_us or None,
+            recovers=journal is not None,
+        )
+        history = JournalReader(self.settings.state_dir / JOURNAL)
         return ChildSpec(
             name=CONNECTION,
             kind="connection",
             actor=ConnectionActor,
-            make=lambda context: ConnectionActor(context, state),
+            make=lambda context: ConnectionActor(context, state, journal, history),
         )
 
     def _stream_watch(self) -> ChildSpec:
         state = WatchState()
+        for mint in self._leftovers.ended:
+            state.watch.change_pending(mint, active=False)
         return ChildSpec(
             name=STREAM_WATCH,
             kind="stream-watch",
@@ -244,6 +274,18 @@ class Tree:
             migrate(self._dsn)
             self._migrated = True
         return PostgresReader.open(self._dsn)
+
+    def _read_spool(self) -> tuple[Leftovers, int]:
+        """Read what an earlier process has left; a spool that cannot be read holds nothing."""
+        spool = self._spool()
+        try:
+            spool.open()
+            return read_leftovers(spool, "postgres-writer:"), spool.mark(N8N_WRITER)
+        except SpoolError as error:
+            self.system.log.error("spool_unreadable", cause=str(error))  # noqa: TRY400 - no bug of ours
+            return Leftovers(), 0
+        finally:
+            spool.close()
 
     def _spool(self) -> Spool:
         return Spool(self.settings.state_dir / "spool.sqlite", self.settings.spool_max_mb << 20)
@@ -431,13 +473,32 @@ class Service:
         return server.port
 
     def _start_tree(self, system: System, dsn: str) -> None:
-        tree = Tree(system, dsn, self._finish)
+        journal = self._make_journal()
+        tree = Tree(system, dsn, journal, self._finish)
         system.on_dead_letter = _accountant(system)
         self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
+        if journal is not None:
+            self._telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
         self._stack.callback(self._close_system, system)
         system.open()
         for spec in tree.specs():
             system.start_child(spec)
+
+    def _make_journal(self) -> JournalWriter | None:
+        """Make the journal; a recording that is replayed needs none, it is one."""
+        settings = self.settings
+        if settings.replay_path is not None:
+            return None
+        journal = JournalWriter(
+            settings.state_dir / JOURNAL,
+            fsync=settings.journal_fsync,
+            max_bytes=settings.journal_max_mb << 20,
+            max_age_hours=settings.journal_max_hours,
+            wall_us=self._clock.now_us,
+            monotonic_s=time.monotonic,
+        )
+        self._stack.callback(journal.close)
+        return journal
 
     def _close_system(self, system: System) -> None:
         late = system.close(_CLOSE_S)

@@ -207,6 +207,10 @@ class HealthReport(Message, frozen=True):
     n8n_available: bool
     n8n_waiting: int
     n8n_last_success_us: int | None
+    recovering: bool = False
+    """The journal of the process before is still being replayed."""
+    journal_state: str = "off"
+    """"ok", "full", "failed", "closed" or "off", see `FeedReport.journal`."""
 
 
 class TrackerReport(Message, frozen=True):

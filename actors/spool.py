@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS entries (
     payload BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS entries_in_order ON entries (owner, id, trades);
+CREATE TABLE IF NOT EXISTS marks (owner TEXT PRIMARY KEY, mark INTEGER NOT NULL)
 """
 
 
@@ -141,15 +142,27 @@ class Spool:
             with suppress(sqlite3.Error):
                 db.close()
 
-    def put(self, owner: str, entries: Sequence[Entry], now_us: int) -> None:
+    def put(
+        self, owner: str, entries: Sequence[Entry], now_us: int, mark: int | None = None
+    ) -> None:
         """Append entries behind what the owner has here already; on disk when this returns.
+
+        With a `mark` the owner's mark is raised to it in the same transaction.
 
         Raises:
             SpoolFullError: no room; nothing was stored.
             SpoolUnavailableError: nothing was stored.
         """
         if entries:
-            self._guarded(lambda db: self._put(db, owner, entries, now_us))
+            self._guarded(lambda db: self._put(db, owner, entries, now_us, mark))
+
+    def mark(self, owner: str) -> int:
+        """Read the owner's mark, 0 when it never set one; it outlives the entries.
+
+        Raises:
+            SpoolUnavailableError: it cannot be read right now.
+        """
+        return self._guarded(lambda db: _mark(db, owner))
 
     def oldest(self, owner: str, limit: int) -> list[StoredEntry]:
         """Read up to `limit` of the owner's entries, oldest first; they stay until `remove`.
@@ -158,6 +171,16 @@ class Spool:
             SpoolUnavailableError: they cannot be read right now.
         """
         return self._guarded(lambda db: _oldest(db, owner, limit))
+
+    def of_kinds(self, owned: str, kinds: Sequence[str]) -> list[StoredEntry]:
+        """Read the entries of these kinds of all owners whose name begins with `owned`.
+
+        Oldest first, and only the newest of each kind and key.
+
+        Raises:
+            SpoolUnavailableError: they cannot be read right now.
+        """
+        return self._guarded(lambda db: _of_kinds(db, owned, kinds))
 
     def remove(self, owner: str, entries: Sequence[StoredEntry]) -> None:
         """Forget entries that were delivered; freed pages go back to the disk bit by bit.
@@ -204,7 +227,12 @@ class Spool:
     # One transaction each.
 
     def _put(
-        self, db: sqlite3.Connection, owner: str, entries: Sequence[Entry], now_us: int
+        self,
+        db: sqlite3.Connection,
+        owner: str,
+        entries: Sequence[Entry],
+        now_us: int,
+        mark: int | None,
     ) -> None:
         wanted = sum(len(entry.payload) + _ENTRY_OVERHEAD_BYTES for entry in entries)
         if _used_bytes(db) + wanted > self._max_bytes:
@@ -219,6 +247,12 @@ class Spool:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 [(owner, e.kind, e.key, e.trades, now_us, e.payload) for e in entries],
             )
+            if mark is not None:
+                db.execute(
+                    "INSERT INTO marks (owner, mark) VALUES (?, ?) "
+                    "ON CONFLICT (owner) DO UPDATE SET mark = max(mark, excluded.mark)",
+                    (owner, mark),
+                )
         self._totals[owner] = (count + len(entries), trades + sum(e.trades for e in entries))
 
     def _remove(self, db: sqlite3.Connection, owner: str, entries: Sequence[StoredEntry]) -> None:
@@ -380,6 +414,23 @@ def _oldest(db: sqlite3.Connection, owner: str, limit: int) -> list[StoredEntry]
         (owner, limit),
     )
     return [StoredEntry(*row) for row in rows]
+
+
+def _mark(db: sqlite3.Connection, owner: str) -> int:
+    row = db.execute("SELECT mark FROM marks WHERE owner = ?", (owner,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _of_kinds(db: sqlite3.Connection, owned: str, kinds: Sequence[str]) -> list[StoredEntry]:
+    found: list[StoredEntry] = []
+    for kind in kinds:
+        rows = db.execute(
+            "SELECT id, kind, key, payload, trades, put_us FROM entries WHERE id IN "
+            "(SELECT max(id) FROM entries WHERE substr(owner, 1, ?) = ? AND kind = ? GROUP BY key)",
+            (len(owned), owned, kind),
+        )
+        found += [StoredEntry(*row) for row in rows]
+    return sorted(found, key=lambda entry: entry.id)
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:

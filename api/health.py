@@ -67,6 +67,8 @@ def health_of(
         rows_waiting=report.rows_waiting,
         rows_spooled=report.rows_spooled,
         draining=report.draining,
+        recovering=report.recovering,
+        journal_state=report.journal_state,
         broken_actors=list(report.broken_actors),
     )
 
@@ -109,6 +111,8 @@ def health_unknown(*, database_answers: bool, uptime_seconds: float, reason: str
         rows_waiting=0,
         rows_spooled=0,
         draining=False,
+        recovering=False,
+        journal_state="unknown",
         broken_actors=["supervisor"],
     )
 
@@ -130,6 +134,8 @@ def obstacles(report: HealthReport, *, database_answers: bool) -> list[str]:
         found.append(f"the feed is {report.feed_state}{reason}")
     if not report.streams_loaded:
         found.append("the streams are not loaded yet")
+    elif report.recovering:
+        found.append("the journal is still being replayed")
     return found
 
 

@@ -96,6 +96,13 @@ class HealthResponse(Schema):
     rows_waiting: int = Field(examples=[12])
     rows_spooled: int = Field(examples=[0])
     draining: bool = Field(examples=[False])
+    recovering: bool = Field(
+        examples=[False], description="the journal of the last run is still being replayed"
+    )
+    journal_state: str = Field(
+        examples=["ok"],
+        description="ok; full: the socket is not read; failed: what arrives is not protected",
+    )
     broken_actors: list[str] = Field(examples=[[]], description="system actors that do not run")
 
 
@@ -326,6 +333,8 @@ class FeedResponse(Schema):
     last_error: str | None = Field(examples=[None])
     subscriptions: dict[str, int] = Field(examples=[{"acknowledged": 53, "pending": 0}])
     routes: int = Field(examples=[41], description="coins whose trades go to a tracker")
+    recovering: bool = Field(examples=[False], description="a journal is being replayed")
+    journal: str = Field(examples=["ok"], description="ok, full, failed, closed or off")
 
 
 class LedgerResponse(Schema):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import ssl
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from actors.connection.address import AddressError, FeedAddress
 from actors.connection.dispatch import Dispatch, Journal, NoJournal
 from actors.connection.live import LiveReader
 from actors.connection.messages import (
     GetFeed,
+    ReleaseJournal,
     Resubscribe,
     RouteMint,
     StartReading,
@@ -20,6 +21,7 @@ from actors.connection.messages import (
     WatchMint,
     _Dialled,
 )
+from actors.connection.recovery import NO_HISTORY, History, Recovery
 from actors.connection.source_replay import ReplayReader
 from actors.connection.waiting import LONGEST_WAIT_S, Waiter
 from actors.control import SUPERVISOR, ReadingStopped
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from actors.connection.state import ConnectionState
     from actors.domain import Mint
     from actors.runtime import Context
+
+RECOVERY_S: Final = 0.04
+"""How long the journal is replayed before the socket is looked at again."""
 
 
 class Reader(Protocol):
@@ -63,6 +68,7 @@ class ConnectionActor(Actor):
         context: the runtime's side.
         state: what outlives this instance.
         journal: where frames are kept before they are routed.
+        history: where earlier processes have kept theirs; replayed when the state says so.
         make_tls_context: makes the context of a `wss://` connection; the default verifies
         certificate and name.
         chance: gives numbers in [0, 1) for the jitter of reconnects.
@@ -76,6 +82,8 @@ class ConnectionActor(Actor):
         context: Context,
         state: ConnectionState,
         journal: Journal | None = None,
+        history: History | None = None,
+        *,
         make_tls_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -86,6 +94,7 @@ class ConnectionActor(Actor):
         self._chance = chance
         self._waiter = Waiter(None)
         self._reader: Reader | None = None
+        self._recovery = Recovery(context, state, self._dispatch, history or NO_HISTORY)
 
     def on_start(self) -> None:
         """Make the reader; go on reading when another instance was."""
@@ -97,17 +106,22 @@ class ConnectionActor(Actor):
             self._reader.resume()
         elif self._state.has_stopped:
             self._reader.stop()
+        elif self._state.is_recovering:
+            # What arrives from now on is journalled, and waits until streams and tail are known.
+            self._open()
+        if self._state.recovery is not None and self._state.recovery.is_begun:
+            self._recovery.begin()
 
     def on_stop(self) -> None:
         """Close the socket or the recording."""
         if self._reader is not None:
             self._reader.release()
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Any) -> Any:  # noqa: C901 - one arm a message
         """Handle one message; each arm is one call."""
         match message:
-            case RouteMint(mint=mint):
-                self._route(mint)
+            case RouteMint(mint=mint, rows_end_us=rows_end_us):
+                self._route(mint, rows_end_us)
             case UnrouteMint(mint=mint):
                 self._unroute(mint)
             case WatchMint(mint=mint):
@@ -118,6 +132,8 @@ class ConnectionActor(Actor):
                 self._resubscribe(mint, in_doubt=in_doubt)
             case StartReading():
                 self._start()
+            case ReleaseJournal(before_us=before_us):
+                self._dispatch.release(before_us)
             case StopReading():
                 self._stop_reading()
             case GetFeed():
@@ -133,13 +149,23 @@ class ConnectionActor(Actor):
         if self._reader is None or not (self._state.is_reading or self._state.has_stopped):
             self._waiter.wait(LONGEST_WAIT_S)
         else:
+            self._recover()
             self._reader.turn()
         self._dispatch.publish()
 
+    def _recover(self) -> None:
+        """Replay for a moment; the socket is looked at in between, so that stamps stay true."""
+        if not self._state.is_recovering or self._state.has_stopped:
+            return
+        deadline_s = self.context.monotonic_s() + RECOVERY_S
+        while self._recovery.step() and self.context.monotonic_s() < deadline_s:
+            pass
+
     # What messages do.
 
-    def _route(self, mint: Mint) -> None:
+    def _route(self, mint: Mint, rows_end_us: int | None) -> None:
         self._state.subscriptions.route(mint)
+        self._state.rows_end_us[mint] = rows_end_us or 0
         self._dispatch.open_route(mint)
         if self._state.has_stopped:
             # StopReading has overtaken this: the new tracker must hear, too, that nothing follows.
@@ -149,6 +175,7 @@ class ConnectionActor(Actor):
 
     def _unroute(self, mint: Mint) -> None:
         self._state.subscriptions.unroute(mint, self.context.monotonic_s())
+        self._state.rows_end_us.pop(mint, None)
         self._dispatch.close_route(mint)
 
     def _unwatch(self, mint: Mint) -> None:
@@ -162,6 +189,11 @@ class ConnectionActor(Actor):
             )
 
     def _start(self) -> None:
+        if self._state.is_recovering:
+            self._recovery.begin()
+        self._open()
+
+    def _open(self) -> None:
         if self._state.is_reading:
             return
         self._state.is_reading = True

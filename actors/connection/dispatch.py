@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from actors.connection.intake import Arrived, Slice, sort_slice
 from actors.connection.journal_records import Fact
 from actors.connection.messages import FeedReport
+from actors.connection.recovery import MEMORY_US, RELEASED
 from actors.control import DISCOVERY, SUPERVISOR, FeedStateChanged, tracker_name, writer_name
 from actors.discovery.messages import FeedSlice, RouteClosed, RouteSwitched
 from actors.domain import FeedGap, Mint, Place, Trade
@@ -37,12 +38,28 @@ class Journal(Protocol):
     def append(self, records: Sequence[Record]) -> None:
         """Keep the records of one slice, in order. Never raises for trouble with the disk."""
 
+    def release_before(self, us: int) -> None:
+        """Allow everything from before this time to be removed."""
+
+    @property
+    def state(self) -> str:
+        """Say "ok", "full", "failed", "closed" or "off"."""
+        raise NotImplementedError
+
 
 class NoJournal:
     """Keeps nothing: for recordings, which are journals already, and for tests."""
 
     def append(self, records: Sequence[Record]) -> None:
         """Do nothing."""
+
+    def release_before(self, us: int) -> None:
+        """Do nothing."""
+
+    @property
+    def state(self) -> str:
+        """Say "off"."""
+        return "off"
 
 
 class Dispatch:
@@ -55,6 +72,11 @@ class Dispatch:
         self._trackers: dict[Mint, Ref] = {}
         self._published_s = 0.0
         self.source = ""
+
+    @property
+    def journal_is_full(self) -> bool:
+        """Whether the journal has reached its cap and may remove nothing."""
+        return self._journal.state == "full"
 
     # Stamps and the feed clock.
 
@@ -72,25 +94,42 @@ class Dispatch:
         """Publish the feed clock: every arrival before this is in a mailbox."""
         state = self._state
         state.covered_us = max(covered_us, state.covered_us, state.last_stamp_us + 1)
-        self._context.advance_feed(state.covered_us)
+        if not state.is_recovering:
+            self._context.advance_feed(state.covered_us)
 
     # Slices.
 
     def deliver(self, arrived: Sequence[Arrived]) -> Slice:
-        """Journal, count and tell the frames of one slice."""
+        """Journal, count and book the frames of one slice; `tell` then hands its events on."""
         state = self._state
         result = sort_slice(arrived, state.next_seq, state.subscriptions, state.recent)
         self._journal.append(result.records)
+        if self._journal.state == "ok":
+            self._context.telemetry.journal_rows.inc(len(result.records))
         state.next_seq = result.next_seq
         state.last_frame_us = result.last_data_us or state.last_frame_us
         state.last_trade_us = result.last_trade_us or state.last_trade_us
         self._count(result)
-        self._context.ledger.receive(Place.QUEUED, result.queued_trades)
-        self._context.ledger.receive(Place.ORPHAN, result.orphan_trades)
+        if not state.is_recovering:
+            self.book(result)
         return result
 
+    def book(self, result: Slice) -> None:
+        """Enter the trades of a slice into the ledger; its events have to be sent right after."""
+        self._context.ledger.receive(Place.QUEUED, result.queued_trades)
+        self._context.ledger.receive(Place.ORPHAN, result.orphan_trades)
+        self._context.telemetry.trades_received.inc(result.queued_trades + result.orphan_trades)
+
     def tell(self, result: Slice) -> None:
-        """Tell the events of a delivered slice to trackers and discovery."""
+        """Tell the events of a delivered slice, or let them queue behind the journal's tail."""
+        recovery = self._state.recovery
+        if recovery is None or recovery.is_done:
+            self.send(result)
+        else:
+            recovery.pending.extend(result.records)
+
+    def send(self, result: Slice) -> None:
+        """Tell the events of a slice to trackers and discovery."""
         for mint, events in result.routed.items():
             if not self._tracker(mint).offer(TradesArrived(tuple(events))):
                 self._park(tracker_name(mint), events)
@@ -118,7 +157,6 @@ class Dispatch:
             telemetry.frames.labels(kind=kind).inc(frames)
         for reason, frames in result.malformed.items():
             telemetry.malformed.labels(reason=reason).inc(frames)
-        telemetry.trades_received.inc(result.queued_trades + result.orphan_trades)
         if result.last_trade_us is not None:
             telemetry.last_trade_timestamp.set(result.last_trade_us / 1e6)
 
@@ -140,18 +178,33 @@ class Dispatch:
 
     @property
     def next_free_us(self) -> int:
-        """The first instant that is behind every stamp and not behind the feed clock."""
-        return max(self._state.last_stamp_us + 1, self._state.covered_us)
+        """The first instant that is behind every event told and not behind the feed clock."""
+        return self._state.next_free_us
 
-    def _note(self, fact: str, mint: Mint) -> None:
+    def _note(self, fact: str, mint: Mint | None, **details: int) -> None:
         seq = max(0, self._state.next_seq - 1)
-        self._journal.append((Fact(seq=seq, at_us=self.next_free_us, name=fact, mint=mint),))
+        at_us = self._state.last_stamp_us
+        self._journal.append(
+            (Fact(seq=seq, at_us=at_us, name=fact, mint=mint, details=dict(details)),)
+        )
+
+    def release(self, before_us: int) -> None:
+        """Let the journal go of what is in rows, and leave a note for the next start."""
+        if before_us > self._state.released_us and not self._state.is_recovering:
+            self._state.released_us = before_us
+            self._note(RELEASED, None, before_us=before_us)
+            self._journal.release_before(before_us - MEMORY_US)
 
     # What is known of the feed.
 
     def tell_coverage(self, change: Change | None) -> None:
         """Tell a tracker that its coverage has changed."""
-        if change is not None:
+        if change is None:
+            return
+        recovery = self._state.recovery
+        if recovery is not None and not recovery.is_done:
+            recovery.pending.append(change)
+        else:
             self._tracker(change.mint).offer(CoverageChanged(change.covered, change.at_us))
 
     def record_gap(self, gap: FeedGap | None) -> None:
@@ -200,6 +253,8 @@ class Dispatch:
             last_error=state.last_error,
             subscriptions=state.subscriptions.counts(),
             routes=state.subscriptions.routes,
+            recovering=state.is_recovering,
+            journal=self._journal.state,
         )
 
     def _show_gauges(self) -> None:

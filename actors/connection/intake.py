@@ -28,6 +28,8 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
 
     at_us: int
     frame: bytes
+    seq: int | None = None
+    """The number it was journalled with; None: the next one."""
 
 
 class Routes(Protocol):
@@ -113,6 +115,8 @@ def sort_slice(
     """
     result = Slice(first_seq)
     for item in arrived:
+        if item.seq is not None:
+            result.next_seq = item.seq
         decoded = decode(item.frame, result.next_seq, item.at_us)
         match decoded:
             case Trade() | Coin() | Migration():

@@ -159,7 +159,7 @@ class LiveReader:
 
     def _is_congested(self) -> bool:
         state = self._state
-        queued = self._context.queued_events()
+        queued = self._queued()
         if not state.is_congested and queued > CONGESTED_AT:
             state.is_congested = True
             self._context.log.warning("reading_paused", queued_events=queued)
@@ -169,6 +169,13 @@ class LiveReader:
             self._last_data_s = self._context.monotonic_s()
             self._context.log.info("reading_resumed", queued_events=queued)
         return state.is_congested
+
+    def _queued(self) -> int:
+        """Count what waits to be handled; a full journal counts as more than can be borne."""
+        if self._dispatch.journal_is_full:
+            return CONGESTED_AT + 1
+        recovery = self._state.recovery
+        return self._context.queued_events() + (len(recovery.pending) if recovery else 0)
 
     # Opening.
 

@@ -112,6 +112,12 @@ class FeedReport(Message, frozen=True):
     subscriptions: dict[str, int]
     """Wanted subscriptions by state."""
     routes: int
+    recovering: bool = False
+    """Live frames queue behind the replay of the journal."""
+    journal: str = "off"
+    """"ok", "full" (nothing may be removed: the socket is not read), "failed" (what arrives is not
+    protected against a crash), "closed", or "off" in a replay.
+    """
 
 
 class _Dialled(Message, frozen=True):

@@ -10,6 +10,7 @@ from actors.connection.budget import Budget
 from actors.connection.coverage import Coverage
 from actors.connection.feed_state import FeedStatus
 from actors.connection.intake import RecentCreates
+from actors.connection.recovery_state import RecoveryState
 from actors.connection.refusals import OnceEach
 from actors.connection.subscriptions import Subscriptions
 from actors.domain import FeedGap, Mint
@@ -46,14 +47,27 @@ class ConnectionState:
         process.
         next_seq: the sequence number of the next event; one more than the last one of the process
         before.
+        recovers: whether a journal is replayed before live frames are handed on.
         last_frame_us: when the process before saw its last data frame, so that the time between
         counts as a gap; None: unknown.
     """
 
     def __init__(
-        self, settings: Settings, *, next_seq: int = 1, last_frame_us: int | None = None
+        self,
+        settings: Settings,
+        *,
+        next_seq: int = 1,
+        last_frame_us: int | None = None,
+        recovers: bool = False,
     ) -> None:
         self.next_seq = next_seq
+        self.tail_us = last_frame_us or 0
+        """Where the journal of the process before ends."""
+        self.recovery = RecoveryState(before_seq=next_seq) if recovers else None
+        self.rows_end_us: dict[Mint, int] = {}
+        """Where the rows of each routed mint ended when its route was opened."""
+        self.released_us = 0
+        """The journal is not needed from before this time."""
         self.status = FeedStatus()
         self.subscriptions = Subscriptions(
             settings.subscribe_batch_size, settings.subscribe_batch_interval
@@ -87,3 +101,15 @@ class ConnectionState:
         self.has_replay_ended = False
         self.replay_since_us: dict[Mint, int] = {}
         """When each mint of a recording first appeared; bounded by the recording."""
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether live frames queue behind the journal's tail."""
+        return self.recovery is not None and not self.recovery.is_done
+
+    @property
+    def next_free_us(self) -> int:
+        """The first instant behind every event handed on, and not behind the feed clock."""
+        if self.recovery is not None and not self.recovery.is_done:
+            return self.recovery.position_us + 1
+        return max(self.last_stamp_us + 1, self.covered_us)

@@ -25,7 +25,13 @@ from actors.control import (
 )
 from actors.discovery.coin_cache import CachedCoin, is_full
 from actors.discovery.coin_filter import Reason
-from actors.discovery.messages import CacheStatus, CoinsDelivered, RouteClosed, RouteSwitched
+from actors.discovery.messages import (
+    CacheStatus,
+    CoinsDelivered,
+    CoinsRemembered,
+    RouteClosed,
+    RouteSwitched,
+)
 from actors.domain import Coin, Migration, Mint, Place, Trade
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import StreamStarted
@@ -75,7 +81,7 @@ class DiscoveryActor(Actor):
         self._state.reconfigure(self.context.settings)
         self._cache_changed()
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Any) -> Any:  # noqa: C901 - one arm a message
         """Handle one message, or one event of a `FeedSlice`."""
         match message:
             case Trade():
@@ -84,6 +90,8 @@ class DiscoveryActor(Actor):
                 self._create(message)
             case Migration():
                 self._migration(message)
+            case CoinsRemembered(coins=coins):
+                self._remember(coins)
             case RouteSwitched(mint=mint):
                 self._hand_over(mint)
             case RouteClosed(mint=mint):
@@ -110,6 +118,13 @@ class DiscoveryActor(Actor):
             self._forward(coin.mint, CreatorBuy(coin), trades=int(coin.buy is not None))
         else:
             self._new_coin(coin)
+
+    def _remember(self, coins: tuple[Coin, ...]) -> None:
+        """Know coins that were dealt with before a restart: their names still count."""
+        for coin in coins:
+            if coin.mint not in self._state.recent:
+                self._state.coin_filter.check(coin, coin.arrived_us)
+                self._state.recent.add(coin.mint)
 
     def _new_coin(self, coin: Coin) -> None:
         reason = self._state.coin_filter.check(coin, coin.arrived_us)

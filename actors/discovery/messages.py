@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.control import GetLiveCoin as GetLiveCoin  # noqa: PLC0414 - part of this room's vocabulary
-from actors.domain import FeedEvent, Mint
+from actors.domain import Coin, FeedEvent, Mint
 from actors.runtime.messages import Batch, Message
 
 
@@ -15,6 +15,15 @@ class FeedSlice(Batch, frozen=True):
     """
 
     events: tuple[FeedEvent, ...]
+
+
+class CoinsRemembered(Message, frozen=True):
+    """After a restart: coins whose time in the cache was over before, so that they are known.
+
+    Data lane, from the connection, in front of the first create that counts.
+    """
+
+    coins: tuple[Coin, ...]
 
 
 class RouteSwitched(Message, frozen=True):

@@ -160,6 +160,7 @@ class N8nWriterActor(Actor):
                 # How many coins are in the batches of an earlier run is not known before they are
                 # read: each counts as a full one.
                 state.stored_coins = self._store.count() * self.context.settings.batch_size
+                state.batched_seq = self._store.batched_seq()
         except SpoolError as error:
             self._store_failed(error)
 
@@ -167,7 +168,8 @@ class N8nWriterActor(Actor):
 
     def _take(self, coin: Coin) -> None:
         waiting, settings = self._state.waiting, self.context.settings
-        if self._url() is None:
+        if self._url() is None or coin.seq <= self._state.batched_seq:
+            # After a crash the journal tells of coins again that are in batches already.
             return
         prove(coin)
         if len(waiting) >= MAX_WAITING:
@@ -399,6 +401,7 @@ class N8nWriterActor(Actor):
                 waiting=state.coins,
                 last_success_us=state.last_success_us,
                 last_error=state.last_error,
+                needed_from_us=state.waiting[0].arrived_us if state.waiting else None,
                 state=reached,
             )
         )

@@ -21,6 +21,8 @@ class N8nState:
         """Coins that are not in a batch yet; at most a batch, more only while the disk refuses."""
         self.stored_coins: int | None = None
         """Coins in stored batches; None until the store has been counted."""
+        self.batched_seq = 0
+        """Coins up to this sequence number are in batches; when they come again they are known."""
         self.requests = 0
         """Requests so far; a late answer to a former instance is known by its number."""
         self.failures = 0
@@ -55,8 +57,6 @@ class N8nState:
 
     def succeeded(self, now_us: int) -> None:
         """Note a delivery."""
-        self.requests = 0
-        """Requests so far; a late answer to a former instance is known by its number."""
         self.failures = 0
         self.reached = "up"
         self.last_success_us = now_us

@@ -37,6 +37,9 @@ class BatchStore(Protocol):
     def count(self) -> int:
         """Count the batches."""
 
+    def batched_seq(self) -> int:
+        """Read the highest sequence number of a coin that was ever put here; 0 when none was."""
+
 
 class SpooledBatches:
     """Batches in the spool, under the name of one owner. Blocks as the spool does."""
@@ -58,7 +61,8 @@ class SpooledBatches:
     def put(self, batches: Sequence[CoinBatch]) -> None:
         """Append batches in one transaction."""
         entries = [Entry(KIND, msgspec.msgpack.encode(batch), batch.batch_id) for batch in batches]
-        self._spool.put(self._owner, entries, self._now_us())
+        mark = max((coin.seq for batch in batches for coin in batch.coins), default=0)
+        self._spool.put(self._owner, entries, self._now_us(), mark)
 
     def remove(self, batch_id: str) -> None:
         """Forget a batch."""
@@ -78,3 +82,7 @@ class SpooledBatches:
     def count(self) -> int:
         """Count the batches."""
         return self._spool.stats(self._owner).entries
+
+    def batched_seq(self) -> int:
+        """Read the mark that `put` leaves with each batch."""
+        return self._spool.mark(self._owner)

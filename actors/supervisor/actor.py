@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from actors.connection.messages import GetFeed, RouteMint, StartReading, StopReading, UnrouteMint
+from actors.connection.messages import (
+    GetFeed,
+    ReleaseJournal,
+    RouteMint,
+    StartReading,
+    StopReading,
+    UnrouteMint,
+)
 from actors.control import (
     CONNECTION,
     DISCOVERY,
@@ -43,6 +50,7 @@ from actors.runtime import (
 )
 from actors.supervisor.drain import DrainPlan, Stage
 from actors.supervisor.health import health_report
+from actors.supervisor.retention import needed_from_us
 from actors.supervisor.roster import Roster, Verdict
 from actors.tracker.messages import PhasesChanged
 
@@ -54,6 +62,7 @@ if TYPE_CHECKING:
     from actors.runtime.dead_letters import DeadLetter
 
 TRACKER: Final = "tracker"
+RETENTION_S: Final = 10.0
 
 
 class Tree(Protocol):
@@ -81,11 +90,18 @@ class Tree(Protocol):
 class Nursery(Protocol):
     """Where trackers come from."""
 
+    def completed(self, track: TrackMint) -> TrackMint:
+        """Add what this process, or its predecessor on disk, knows of the mint's rows."""
+
     def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
         """Describe the tracker of a mint."""
 
     def ended(self, mint: Mint) -> None:
         """Hear that a mint's tracker has ended for good."""
+
+
+class _RetentionDue(Message, frozen=True):
+    """It is time to look what the journal is still needed for."""
 
 
 class _StageOverdue(Message, frozen=True):
@@ -101,6 +117,12 @@ class SupervisorState:
     started_us: int
     phases: tuple[Phase, ...] = ()
     streams_loaded: bool = False
+    released_us: int = 0
+    """Until when the journal was last let go of."""
+    quarantined_us: dict[str, int] = field(default_factory=dict)
+    """From when on the journal is needed for each tracker in quarantine."""
+    revived: set[str] = field(default_factory=set)
+    """Trackers that were to end in quarantine and got one more instance for it."""
     letters: list[DeadLetter] = field(default_factory=list)
 
 
@@ -135,6 +157,10 @@ class SupervisorActor(Actor):
         self._writers = writers
         self._finished = finished
 
+    def on_start(self) -> None:
+        """Begin to look, every few seconds, what the journal is still needed for."""
+        self.context.after("retention", RETENTION_S, _RetentionDue())
+
     def on_receive(self, message: Any) -> Any:
         """Handle what the tree reports; questions are answered by `_answer`."""
         match message:
@@ -152,6 +178,8 @@ class SupervisorActor(Actor):
                 self._phases_loaded(phases)
             case StreamsLoaded(count):
                 self._streams_loaded(count)
+            case _RetentionDue():
+                self._release_journal()
             case FeedStateChanged():
                 # The connection has logged it, and the health report reads what it publishes.
                 pass
@@ -223,8 +251,9 @@ class SupervisorActor(Actor):
                 pass
 
     def _start_tracker(self, track: TrackMint) -> None:
+        track = self._nursery.completed(track)
         self._tree.start_child(self._nursery.spec(track, self._state.phases))
-        self.context.tell(CONNECTION, RouteMint(mint=track.mint))
+        self.context.tell(CONNECTION, RouteMint(track.mint, track.last_row_us))
         self._count_trackers()
         self.context.log.info(
             "tracking", mint=track.mint, phase=track.phase_id, activated_by=track.by
@@ -235,13 +264,13 @@ class SupervisorActor(Actor):
             return
         self.context.log.info("tracking_ends", mint=mint, cause=reason)
         self.context.tell(CONNECTION, UnrouteMint(mint=mint))
-        # In quarantine nobody reacts to the closed route; a new instance writes what can be written.
-        self._tree.revive(tracker_name(mint))
+        self._end_quarantined(tracker_name(mint))
 
     def _child_stopped(self, name: str, kind: str) -> None:
         if kind == TRACKER:
             mint = Mint(name.partition(":")[2])
             self._nursery.ended(mint)
+            self._state.revived.discard(name)
             following = self._state.roster.ended(mint)
             self._count_trackers()
             if following is not None:
@@ -265,11 +294,24 @@ class SupervisorActor(Actor):
         elif failed.decision == "quarantine":
             self.context.log.error("quarantined", failed_actor=failed.name, cause=failed.error)
             if self._is_to_end(failed.name):
-                self._tree.stop_child(failed.name, 0.0)
+                self._end_quarantined(failed.name)
 
     def _is_to_end(self, name: str) -> bool:
         leaving = self._state.roster.is_leaving(Mint(name.partition(":")[2]))
         return leaving or self._state.drain.stage is Stage.TRACKERS
+
+    def _end_quarantined(self, name: str) -> None:
+        """Let a new instance write what it can; nobody reacts to a closed route in quarantine.
+
+        A tracker that fails for good once more is stopped.
+        """
+        if not self._is_quarantined(name):
+            return
+        if name in self._state.revived:
+            self._tree.stop_child(name, 0.0)
+        else:
+            self._state.revived.add(name)
+            self._tree.revive(name)
 
     def _is_quarantined(self, name: str) -> bool:
         return self._tree.state_of(name) == "quarantined"
@@ -288,6 +330,41 @@ class SupervisorActor(Actor):
         self.context.log.info("streams_loaded", active=count)
         if not self._state.drain.active:
             self.context.tell(CONNECTION, StartReading())
+
+    def _release_journal(self) -> None:
+        self.context.after("retention", RETENTION_S, _RetentionDue())
+        feed_us = self.context.feed_us()
+        if self._state.drain.active or not self._state.streams_loaded or not feed_us:
+            return
+        reports = self._tree.reports()
+        intervals = [phase.interval_seconds for phase in self._state.phases]
+        before_us = needed_from_us(
+            feed_us=feed_us,
+            longest_interval_s=max(intervals, default=0),
+            oldest_message_s=max((report.oldest_age_seconds or 0 for report in reports), default=0),
+            held_us=self._held_us(reports, feed_us),
+        )
+        self._state.released_us = max(self._state.released_us, before_us)
+        self.context.tell(CONNECTION, ReleaseJournal(self._state.released_us))
+
+    def _held_us(self, reports: tuple[ActorReport, ...], feed_us: int) -> list[int | None]:
+        """List the oldest arrivals that actors hold outside their mailboxes."""
+        status = self.context.status_of
+        writers = [status(name) for name in self._writers]
+        cache, n8n = status(DISCOVERY), status(N8N_WRITER)
+        # A broken tracker keeps its open window until it is revived or ended.
+        broken = {report.name for report in reports if report.state == "quarantined"}
+        since = self._state.quarantined_us
+        for name in broken - since.keys():
+            since[name] = self._state.released_us or feed_us
+        for name in since.keys() - broken:
+            del since[name]
+        return [
+            *(writer.oldest_waiting_us for writer in writers if writer is not None),
+            cache.oldest_us if cache else None,
+            n8n.needed_from_us if n8n else None,
+            *since.values(),
+        ]
 
     # The end, see drain.py for the order and its reasons.
 
@@ -328,7 +405,8 @@ class SupervisorActor(Actor):
         drain = self._state.drain
         match drain.stage:
             case Stage.READING:
-                self._revive_quarantined()
+                for mint in self._state.roster.mints():
+                    self._end_quarantined(tracker_name(mint))
                 drain.next(tracker_name(mint) for mint in self._state.roster.mints())
             case Stage.TRACKERS:
                 drain.next((*self._writers, N8N_WRITER))
@@ -342,11 +420,6 @@ class SupervisorActor(Actor):
         self._arm_stage()
         if drain.complete:
             self._next_stage()
-
-    def _revive_quarantined(self) -> None:
-        """Let trackers in quarantine cut what they hold; one that fails again is stopped."""
-        for mint in self._state.roster.mints():
-            self._tree.revive(tracker_name(mint))
 
     def _arm_stage(self) -> None:
         drain = self._state.drain

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from actors.postgres_writer.messages import WriterStatus
 from telemetry import ACTOR_KINDS, ACTOR_STATES
 
 if TYPE_CHECKING:
@@ -16,8 +17,30 @@ def show_runtime(system: System, started_us: int) -> None:
     reports = system.reports()
     _show_actors(system, reports)
     _show_books(system)
+    _show_spool(system)
     system.telemetry.uptime_seconds.set((system.clock.now_us() - started_us) / 1e6)
     system.telemetry.dispatcher_threads.set(system.threads)
+
+
+class JournalFigures(Protocol):
+    """What the metrics say of the journal."""
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+
+    @property
+    def oldest_us(self) -> int | None:
+        """Arrival of the oldest record."""
+
+
+def show_journal(system: System, figures: JournalFigures) -> None:
+    """Set the gauges of the journal."""
+    telemetry = system.telemetry
+    telemetry.journal_bytes.set(figures.bytes)
+    oldest_us = figures.oldest_us
+    age_us = 0 if oldest_us is None else system.clock.now_us() - oldest_us
+    telemetry.journal_oldest_age_seconds.set(age_us / 1e6)
 
 
 def _show_actors(system: System, reports: tuple[ActorReport, ...]) -> None:
@@ -30,6 +53,17 @@ def _show_actors(system: System, reports: tuple[ActorReport, ...]) -> None:
         telemetry.mailbox_depth.labels(kind=kind).set(sum(report.mailbox_depth for report in own))
         oldest = max((report.oldest_age_seconds or 0.0 for report in own), default=0.0)
         telemetry.mailbox_oldest_age_seconds.labels(kind=kind).set(oldest)
+
+
+def _show_spool(system: System) -> None:
+    telemetry = system.telemetry
+    statuses = [system.status_of(name) for name in system.names()]
+    writers = [status for status in statuses if isinstance(status, WriterStatus)]
+    telemetry.spool_rows.set(sum(writer.rows_spooled for writer in writers))
+    telemetry.spool_bytes.set(max((writer.spool_bytes for writer in writers), default=0))
+    oldest_us = min((w.spool_oldest_us for w in writers if w.spool_oldest_us), default=None)
+    age_us = 0 if oldest_us is None else system.clock.now_us() - oldest_us
+    telemetry.spool_oldest_age_seconds.set(age_us / 1e6)
 
 
 def _show_books(system: System) -> None:

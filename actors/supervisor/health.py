@@ -44,6 +44,8 @@ def health_report(
         last_error=_last_error(feed, writers, n8n),
         draining=draining,
         streams_loaded=streams_loaded,
+        recovering=feed.recovering if feed else False,
+        journal_state=feed.journal if feed else "off",
         broken_actors=tuple(broken_actors),
         cache_total=cache.total if cache else 0,
         cache_activated=cache.activated if cache else 0,

@@ -47,4 +47,6 @@ def _feed(report: FeedReport, known: Services) -> FeedResponse:
         last_error=known.plain(report.last_error),
         subscriptions=report.subscriptions,
         routes=report.routes,
+        recovering=report.recovering,
+        journal=report.journal,
     )

@@ -160,6 +160,8 @@ def test_feed_is_given_as_the_connection_sees_it(lonely: FlaskClient) -> None:
         "last_error": None,
         "subscriptions": {"acknowledged": 2, "pending": 1},
         "routes": 2,
+        "recovering": False,
+        "journal": "off",
     }
 
 

@@ -63,6 +63,8 @@ def test_health_gives_every_field_of_the_original(client: FlaskClient) -> None:
         "rows_waiting": 5,
         "rows_spooled": 0,
         "draining": False,
+        "recovering": False,
+        "journal_state": "off",
         "broken_actors": [],
     }
 
@@ -147,6 +149,7 @@ def test_service_is_ready_when_all_its_parts_are(
         ({"feed_state": "banned", "feed_reason": "403"}, "the feed is banned (403)"),
         ({"streams_loaded": False}, "the streams are not loaded yet"),
         ({"draining": True}, "it is stopping"),
+        ({"recovering": True}, "the journal is still being replayed"),
         ({"broken_actors": ("discovery",)}, "these actors do not run: discovery"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from actors.connection import ConnectionActor, ConnectionState, FeedReport, StartReading
+from actors.connection.dispatch import NoJournal
 from actors.control import CONNECTION, DISCOVERY, SUPERVISOR, tracker_name, writer_name
 from actors.domain import FeedState, Mint
 from actors.runtime import ArrivalClock, ChildSpec, Context, System
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class KeptJournal:
+class KeptJournal(NoJournal):
     """Keeps records in memory."""
 
     def __init__(self) -> None:

@@ -33,9 +33,10 @@ URL = Secret("https://n8n.example/webhook/abc")
 class MemoryStore:
     """A store that outlives its actor; `full` makes it refuse."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: int = 0) -> None:
         self.batches: list[CoinBatch] = []
         self.full = False
+        self.mark = mark
         self.keeps = False
         """True: it cannot remove."""
 
@@ -55,6 +56,9 @@ class MemoryStore:
 
     def oldest(self) -> CoinBatch | None:
         return self.batches[0] if self.batches else None
+
+    def batched_seq(self) -> int:
+        return self.mark
 
     def count(self) -> int:
         return len(self.batches)
@@ -192,8 +196,25 @@ def test_delivery_is_told_to_discovery_and_counted(house: House) -> None:
         waiting=0,
         last_success_us=1_700_000_000_500_000,
         last_error=None,
+        needed_from_us=None,
         state="up",
     )
+
+
+def test_coins_that_are_in_batches_already_are_not_told_again() -> None:
+    house = House(store=MemoryStore(mark=2))
+    for seq, mint in enumerate("ABCD", start=1):
+        house.tell(CoinDiscovered(coin(mint, seq=seq)))
+    assert house.sent() == [("batch1", ["C", "D"])]
+
+
+def test_the_oldest_coin_without_a_batch_says_from_where_the_journal_is_needed(
+    house: House,
+) -> None:
+    house.discover("A")
+    assert house.status().needed_from_us is not None
+    house.discover("B")
+    assert house.status().needed_from_us is None
 
 
 def test_small_batch_is_sent_when_its_first_coin_has_waited_long_enough(house: House) -> None:

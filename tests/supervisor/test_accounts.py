@@ -12,6 +12,7 @@ from actors.domain import AllTimeHigh, Candle, Coin
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import AthReached, CandleClosed, StreamStarted
 from actors.supervisor.accounts import trades_in
+from actors.tracker.effects import WindowClosed
 from actors.tracker.messages import CreatorBuy, HandOver, HandOverDone, TradesArrived
 from tests.tracker.builders import MINT, coin, migration, state, trade
 
@@ -21,7 +22,9 @@ def candle_of(*seconds: float) -> Candle:
     made.add(trade(seconds[0]))
     for second in seconds[1:]:
         made.add(trade(second))
-    [closed] = (effect for effect in made.cut(made.life.started_us) if hasattr(effect, "candle"))
+    [closed] = (
+        effect for effect in made.cut(made.life.started_us) if isinstance(effect, WindowClosed)
+    )
     return made.candle_of(closed)
 
 

@@ -43,7 +43,7 @@ def test_stages_follow_each_other_to_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("advances", "seconds"), [(0, 5.0), (1, 5.0), (2, 10.0), (3, 0.0)], ids=lambda value: str(value)
+    ("advances", "seconds"), [(0, 5.0), (1, 5.0), (2, 10.0), (3, 0.0)], ids=str
 )
 def test_each_stage_has_its_share_of_the_deadline(advances: int, seconds: float) -> None:
     plan = begun(timeout_s=20.0)

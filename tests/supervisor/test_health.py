@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from actors.connection.messages import FeedReport
-from actors.control import HealthReport
 from actors.discovery.messages import CacheStatus
 from actors.domain import FeedState
 from actors.n8n_writer.messages import N8nStatus
 from actors.postgres_writer.messages import WriterStatus
 from actors.supervisor.health import health_report
+
+if TYPE_CHECKING:
+    from actors.control import HealthReport
 
 NOW_US = 1_700_000_100_000_000
 
@@ -62,6 +64,7 @@ def n8n(last_error: str | None = None) -> N8nStatus:
         last_success_us=seconds_ago(9),
         last_error=last_error,
         state="up",
+        needed_from_us=None,
     )
 
 

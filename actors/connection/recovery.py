@@ -1,0 +1,252 @@
+"""Replays what an earlier process has journalled, while live frames queue behind it.
+
+Purpose: after a crash the open windows, the cache and what is remembered of trades and names are as
+they were, because the journal's tail goes through the same code with the times it was recorded at.
+Guarantees: live frames are journalled as they arrive and handed on behind the replay, in order; the
+feed clock follows the replay and never runs ahead of it; a trade that lies in rows is remembered
+and not counted; a mint whose tracking has ended stays ended; a restarted actor goes on where the
+last instance was.
+Relies on: every active stream is routed before `begin`; rows of one mint commit in order.
+
+The journal says in its own facts from where it is needed (`released`): everything earlier is in
+rows, on disk, or given up. Frames from up to ten minutes before that are read only for what has to
+be remembered of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from actors.connection.coverage import Change
+from actors.connection.frames import decode
+from actors.connection.intake import Arrived, sort_slice
+from actors.connection.journal_records import Fact, Frame
+from actors.control import DISCOVERY, tracker_name
+from actors.discovery.messages import CoinsRemembered
+from actors.domain import US_PER_SECOND, Coin, Mint, Trade
+from actors.tracker.messages import CoverageChanged, TradesRemembered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.connection.dispatch import Dispatch
+    from actors.connection.journal_records import Record
+    from actors.connection.recovery_state import RecoveryState
+    from actors.connection.state import ConnectionState
+    from actors.runtime import Context
+
+RELEASED: Final = "released"
+STOPPED: Final = "tracker_stopped"
+MEMORY_US: Final = 600 * US_PER_SECOND
+"""Trackers remember trades for this long, discovery names for less."""
+SLICE_FRAMES: Final = 256
+CONGESTED_AT: Final = 2_000
+"""Below the bound of a tracker's mailbox: a replay can wait, and loses nothing by it."""
+
+
+class NoHistory:
+    """No earlier process has kept anything."""
+
+    def records(self, *, since_us: int = 0, before_seq: int | None = None) -> Iterator[Record]:  # noqa: ARG002
+        """Walk nothing."""
+        return iter(())
+
+
+NO_HISTORY: Final = NoHistory()
+
+
+class History(Protocol):
+    """Where the records of earlier processes are read from, oldest first."""
+
+    def records(self, *, since_us: int = 0, before_seq: int | None = None) -> Iterator[Record]:
+        """Walk the records from a time on, up to a sequence number."""
+
+
+def needed_from(history: History, tail_us: int) -> tuple[int, dict[Mint, int]]:
+    """Find from where the journal is needed, and which mints' tracking has ended.
+
+    The note of what is released is renewed every few seconds, so it is looked for near the end
+    first, and everywhere only when the end has none.
+    """
+    for since_us in (max(0, tail_us - MEMORY_US), 0):
+        released: int | None = None
+        stopped: dict[Mint, int] = {}
+        for record in history.records(since_us=since_us):
+            if not isinstance(record, Fact):
+                continue
+            if record.name == RELEASED:
+                before_us = record.details.get("before_us")
+                released = before_us if isinstance(before_us, int) else released
+            elif record.name == STOPPED and record.mint is not None:
+                stopped[record.mint] = record.seq
+        if released is not None and released - MEMORY_US >= since_us:
+            return released, stopped
+    return released or 0, stopped
+
+
+class Recovery:
+    """See the module's docstring. One for each instance of the actor; the state outlives it."""
+
+    def __init__(
+        self, context: Context, state: ConnectionState, dispatch: Dispatch, history: History
+    ) -> None:
+        self._context = context
+        self._state = state
+        self._dispatch = dispatch
+        self._history = history
+        self._records: Iterator[Record] | None = None
+
+    def begin(self) -> None:
+        """Start, or go on behind what another instance has handed on."""
+        recovery = self._state.recovery
+        if recovery is None or recovery.is_done:
+            return
+        if not recovery.is_begun:
+            tail_us = self._state.tail_us
+            recovery.needed_from_us, recovery.stopped = needed_from(self._history, tail_us)
+            recovery.position_us = max(0, recovery.needed_from_us - 1)
+            recovery.is_begun = True
+        self._records = self._history.records(
+            since_us=max(0, recovery.needed_from_us - MEMORY_US), before_seq=recovery.before_seq
+        )
+        for _ in range(recovery.replayed):
+            next(self._records, None)
+
+    def step(self) -> bool:
+        """Hand on one slice: of the tail, then of what queued behind it.
+
+        Returns:
+            Whether there was something to do; not when mailboxes have to empty first.
+        """
+        recovery = self._state.recovery
+        if recovery is None or recovery.is_done or not recovery.is_begun:
+            return False
+        if self._context.queued_events() > CONGESTED_AT:
+            return False
+        if recovery.is_past_tail:
+            self._step_pending(recovery)
+        else:
+            self._step_tail(recovery)
+        return True
+
+    # The tail.
+
+    def _step_tail(self, recovery: RecoveryState) -> None:
+        frames: list[Frame] = []
+        for record in self._records or ():
+            recovery.replayed += 1
+            if isinstance(record, Frame):
+                frames.append(record)
+                if len(frames) >= SLICE_FRAMES:
+                    break
+        if not frames:
+            self._end_tail(recovery)
+            return
+        wanted = self._sort_out(recovery, frames)
+        self._hand_on(recovery, wanted)
+        self._move_on(recovery, frames[-1].at_us)
+
+    def _sort_out(self, recovery: RecoveryState, frames: list[Frame]) -> list[Frame]:
+        """Leave out what counts no more, and see to it that it is remembered."""
+        wanted: list[Frame] = []
+        trades: dict[Mint, list[Trade]] = {}
+        coins: list[Coin] = []
+        for frame in frames:
+            event = decode(frame.data, frame.seq, frame.at_us)
+            if isinstance(event, Trade) and self._lies_in_rows(recovery, event):
+                trades.setdefault(event.mint, []).append(event)
+            elif isinstance(event, Coin) and frame.at_us < recovery.needed_from_us:
+                coins.append(event)
+            elif frame.at_us >= recovery.needed_from_us and not self._has_ended(recovery, event):
+                wanted.append(frame)
+        for mint, known in trades.items():
+            recovery.remembered += len(known)
+            self._context.ref(tracker_name(mint)).offer(TradesRemembered(tuple(known)))
+        if coins:
+            self._context.ref(DISCOVERY).offer(CoinsRemembered(tuple(coins)))
+        return wanted
+
+    def _lies_in_rows(self, recovery: RecoveryState, trade: Trade) -> bool:
+        if not self._state.subscriptions.is_routed(trade.mint):
+            return False
+        return trade.arrived_us < max(
+            self._state.rows_end_us.get(trade.mint, 0), recovery.needed_from_us
+        )
+
+    def _has_ended(self, recovery: RecoveryState, event: object) -> bool:
+        mint = getattr(event, "mint", None)
+        if mint is None or self._state.subscriptions.is_routed(mint):
+            return False
+        stopped_seq = recovery.stopped.get(mint)
+        return stopped_seq is not None and getattr(event, "seq", 0) <= stopped_seq
+
+    def _end_tail(self, recovery: RecoveryState) -> None:
+        recovery.is_past_tail = True
+        self._records = None
+        for mint in recovery.covered:
+            self._tell_coverage(Change(mint, covered=False, at_us=self._state.tail_us + 1))
+        self._context.log.info(
+            "journal_replayed",
+            trades=recovery.trades,
+            remembered=recovery.remembered,
+            waiting=len(recovery.pending),
+        )
+
+    # What queued behind it.
+
+    def _step_pending(self, recovery: RecoveryState) -> None:
+        frames: list[Frame] = []
+        while recovery.pending and len(frames) < SLICE_FRAMES:
+            item = recovery.pending.popleft()
+            if isinstance(item, Change):
+                self._hand_on(recovery, frames)
+                frames = []
+                self._tell_coverage(item)
+            else:
+                frames.append(item)
+        if frames:
+            self._hand_on(recovery, frames)
+            self._move_on(recovery, frames[-1].at_us)
+        if not recovery.pending:
+            recovery.is_done = True
+            recovery.stopped = {}
+            recovery.covered = set()
+            self._context.log.info("recovered")
+
+    # Handing on.
+
+    def _hand_on(self, recovery: RecoveryState, frames: list[Frame]) -> None:
+        if not frames:
+            return
+        # Time goes on to the slice first, so that what ends before it ends in front of it.
+        self._context.advance_feed(frames[0].at_us)
+        state = self._state
+        result = sort_slice(
+            [Arrived(frame.at_us, frame.data, frame.seq) for frame in frames],
+            frames[0].seq,
+            state.subscriptions,
+            state.recent,
+        )
+        if not recovery.is_past_tail:
+            recovery.trades += result.queued_trades
+            for mint in result.routed:
+                self._cover(recovery, mint)
+        self._dispatch.book(result)
+        self._dispatch.send(result)
+
+    def _move_on(self, recovery: RecoveryState, at_us: int) -> None:
+        recovery.position_us = max(recovery.position_us, at_us)
+        self._context.advance_feed(recovery.position_us + 1)
+
+    def _cover(self, recovery: RecoveryState, mint: Mint) -> None:
+        """Count a mint as covered from where its rows end: its frames are here, so it was."""
+        if mint in recovery.covered:
+            return
+        recovery.covered.add(mint)
+        since_us = max(self._state.rows_end_us.get(mint, 0), recovery.needed_from_us)
+        self._tell_coverage(Change(mint, covered=True, at_us=since_us))
+
+    def _tell_coverage(self, change: Change) -> None:
+        self._context.ref(tracker_name(change.mint)).offer(
+            CoverageChanged(change.covered, change.at_us)
+        )

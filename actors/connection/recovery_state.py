@@ -1,0 +1,36 @@
+"""How far the replay of the journal has come."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from actors.connection.coverage import Change
+from actors.connection.journal_records import Frame
+from actors.domain import Mint
+
+
+class RecoveryState(msgspec.Struct):
+    """How far the recovery has come; outlives the actor's instance.
+
+    `before_seq` is the first number of this process: what has it or more is live.
+    """
+
+    before_seq: int
+    needed_from_us: int = 0
+    position_us: int = 0
+    """The newest recorded time that was handed on."""
+    replayed: int = 0
+    """Records passed so far; a restarted instance goes on behind them."""
+    is_begun: bool = False
+    is_past_tail: bool = False
+    """The tail is through; what queued behind it is next."""
+    is_done: bool = False
+    stopped: dict[Mint, int] = {}
+    """The last sequence number of each mint's ended tracking."""
+    covered: set[Mint] = set()
+    trades: int = 0
+    remembered: int = 0
+    pending: deque[Frame | Change] = msgspec.field(default_factory=deque)
+    """What came live meanwhile. Bounded: past 100,000 frames the socket is not read."""

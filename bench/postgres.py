@@ -1,0 +1,31 @@
+"""A real PostgreSQL in a temporary folder, with everything on disk as in service (fsync on)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db.embedded import EmbeddedPostgres
+from db.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """Give the DSN of a migrated database; the server and its folder are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="mintwatch-bench-"))
+    # The unprivileged user that the server runs as must be able to enter.
+    folder.chmod(0o711)
+    server = EmbeddedPostgres(folder)
+    try:
+        dsn = server.start()
+        migrate(dsn)
+        yield dsn
+    finally:
+        server.stop()
+        shutil.rmtree(folder)

@@ -1,0 +1,81 @@
+"""What an earlier process has left in the spool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.domain import Mint
+from actors.postgres_writer.codec import encode
+from actors.postgres_writer.leftovers import read_leftovers
+from actors.postgres_writer.messages import (
+    StreamEnded,
+    StreamPhaseChanged,
+    StreamStarted,
+)
+from actors.spool import Entry, Spool
+from tests.postgres_writer.items import a_coin, closed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+A, B = Mint("A"), Mint("B")
+WRITER = "postgres-writer:0"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path / "spool.sqlite", 1 << 24)
+    spool.open()
+    yield spool
+    spool.close()
+
+
+def test_rows_end_where_the_newest_spooled_row_of_each_mint_ends(spool: Spool) -> None:
+    rows = [closed("A", 1), closed("B", 2), closed("A", 3)]
+    spool.put(WRITER, [encode(row) for row in rows], now_us=1)
+
+    assert read_leftovers(spool, "postgres-writer:").rows_end_us == {
+        A: rows[2].candle.timestamp_us,
+        B: rows[1].candle.timestamp_us,
+    }
+
+
+def test_streams_that_ended_are_named_once_a_change_and_restarted_ones_are_not(
+    spool: Spool,
+) -> None:
+    changes = [
+        StreamPhaseChanged(A, 2),
+        StreamEnded(A, 99, graduated=False, at_us=5),
+        StreamEnded(B, 99, graduated=False, at_us=5),
+        StreamStarted(a_coin("B"), 1, 6),
+    ]
+    spool.put(WRITER, [encode(change) for change in changes], now_us=1)
+
+    assert read_leftovers(spool, "postgres-writer:").ended == (A, A)
+
+
+def test_an_unreadable_entry_hides_nothing_else(spool: Spool) -> None:
+    broken = Entry(kind="CandleClosed", payload=b"\xc1", key="B", trades=0)
+    spool.put(WRITER, [encode(closed("A", 1)), broken], now_us=1)
+
+    assert read_leftovers(spool, "postgres-writer:").rows_end_us.keys() == {A}
+
+
+def test_other_owners_and_an_empty_spool_say_nothing(spool: Spool) -> None:
+    spool.put("n8n-writer", [encode(closed("A", 1))], now_us=1)
+
+    found = read_leftovers(spool, "postgres-writer:")
+    assert (found.rows_end_us, found.ended) == ({}, ())
+
+
+def test_a_mark_outlives_entries_and_never_falls(spool: Spool) -> None:
+    assert spool.mark("n8n-writer") == 0
+    spool.put("n8n-writer", [Entry(kind="n8n", payload=b"x", key="1", trades=0)], 1, mark=7)
+    spool.put("n8n-writer", [Entry(kind="n8n", payload=b"y", key="2", trades=0)], 1, mark=3)
+    spool.remove_key("n8n-writer", "1")
+    spool.remove_key("n8n-writer", "2")
+
+    assert spool.mark("n8n-writer") == 7

@@ -1,0 +1,172 @@
+"""A supervisor among probes, with a tree and a nursery that only write down what they are asked."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from actors.control import (
+    CONNECTION,
+    DISCOVERY,
+    N8N_WRITER,
+    STREAM_WATCH,
+    SUPERVISOR,
+    TrackMint,
+    writer_name,
+)
+from actors.domain import Mint, Phase
+from actors.runtime import Actor, ActorReport, ChildSpec, ChildStopped, Ref, RestartType
+from actors.runtime.cell import CellState
+from actors.runtime.seeded import ProbeHandle, SeededSystem
+from actors.supervisor import SupervisorActor, SupervisorState
+from actors.supervisor.drain import DrainPlan
+from actors.supervisor.roster import Roster
+from settings import Settings
+
+A, B, C, D = (Mint(letter) for letter in "ABCD")
+PHASES = (Phase(1, "Baby Zone", 5, 0, 10), Phase(99, "Finished", 0, 1440, 1440))
+WRITERS = (writer_name(0), writer_name(1))
+SYSTEM = (CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, *WRITERS)
+
+
+def track(mint: Mint, by: str = "stream") -> TrackMint:
+    return TrackMint(mint=mint, phase_id=1, started_us=0, by=by)
+
+
+def report(name: str) -> ActorReport:
+    return ActorReport(
+        name=name,
+        kind="tracker",
+        state="running",
+        pinned=False,
+        held=False,
+        mailbox_depth=0,
+        mailbox_peak=0,
+        mailbox_capacity=1,
+        oldest_age_seconds=None,
+        handled=0,
+        restarts=0,
+        last_error=None,
+        busy_share=0.0,
+        turn_seconds=None,
+    )
+
+
+class FakeTree:
+    """Writes down what it is asked; `states` says what the children are in."""
+
+    def __init__(self, system: SeededSystem) -> None:
+        self._system = system
+        self.started: list[str] = []
+        self.stopped: list[str] = []
+        self.revived: list[str] = []
+        self.states: dict[str, CellState] = dict.fromkeys(SYSTEM, CellState.RUNNING)
+
+    def start_child(self, spec: ChildSpec) -> Ref:
+        self.started.append(spec.name)
+        self.states[spec.name] = CellState.RUNNING
+        return self._system.ref(spec.name)
+
+    def stop_child(self, name: str, deadline_s: float) -> bool:
+        assert deadline_s <= time.monotonic(), "the supervisor may not wait in its turn"
+        self.stopped.append(name)
+        return False
+
+    def revive(self, name: str) -> bool:
+        if self.states.get(name) is not CellState.QUARANTINED:
+            return False
+        self.states[name] = CellState.STARTING
+        self.revived.append(name)
+        return True
+
+    def state_of(self, name: str) -> CellState | None:
+        return self.states.get(name)
+
+    def reports(self) -> tuple[ActorReport, ...]:
+        return tuple(report(name) for name in self.started)
+
+    def report(self, name: str) -> ActorReport | None:
+        return report(name) if name in self.started else None
+
+
+class FakeNursery:
+    """Writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.tracks: list[TrackMint] = []
+        self.phases: list[tuple[Phase, ...]] = []
+        self.ends: list[Mint] = []
+
+    def completed(self, track: TrackMint) -> TrackMint:
+        return track
+
+    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
+        self.tracks.append(track)
+        self.phases.append(phases)
+        return ChildSpec(
+            f"tracker:{track.mint}", "tracker", Actor, Actor, restart=RestartType.TRANSIENT
+        )
+
+    def ended(self, mint: Mint) -> None:
+        self.ends.append(mint)
+
+
+class Scene:
+    """The supervisor with `limit` places, DRAIN_TIMEOUT 20 s, two writers, and phases loaded."""
+
+    def __init__(self, *, limit: int = 100, phases: tuple[Phase, ...] = PHASES) -> None:
+        self.system = SeededSystem(settings=Settings())
+        self.tree = FakeTree(self.system)
+        self.nursery = FakeNursery()
+        self.exit_codes: list[int] = []
+        self.probes: dict[str, ProbeHandle] = {
+            name: self.system.probe(name, reply=f"reply of {name}") for name in SYSTEM
+        }
+        self.state = SupervisorState(
+            roster=Roster(limit),
+            drain=DrainPlan(timeout_s=20.0),
+            started_us=self.system.manual_clock.now_us(),
+            phases=phases,
+        )
+        self.system.start(
+            SUPERVISOR,
+            lambda context: SupervisorActor(
+                context,
+                state=self.state,
+                tree=self.tree,
+                nursery=self.nursery,
+                writers=WRITERS,
+                finished=self.exit_codes.append,
+            ),
+        )
+
+    def tell(self, *messages: Any) -> None:
+        for message in messages:
+            self.system.tell(SUPERVISOR, message)
+            self.system.run()
+
+    def ask(self, message: Any) -> Any:
+        return self.system.ask(SUPERVISOR, message)
+
+    def tracker(self, mint: Mint) -> ProbeHandle:
+        """Have a mint tracked, by a probe."""
+        self.tell(track(mint))
+        name = f"tracker:{mint}"
+        self.probes[name] = self.system.probe(name, reply=f"reply of {name}")
+        return self.probes[name]
+
+    def told(self, name: str) -> list[Any]:
+        return self.probes[name].messages
+
+    def ends(self, mint: Mint) -> None:
+        """Let the tracker of a mint end."""
+        name = f"tracker:{mint}"
+        del self.tree.states[name]
+        if name in self.probes:
+            # The runtime of this scene tells the supervisor of the end by itself.
+            self.system.stop(name)
+        else:
+            self.tell(ChildStopped(name, "tracker"))
+
+    def quarantine(self, name: str) -> None:
+        self.tree.states[name] = CellState.QUARANTINED
