@@ -662,7 +662,8 @@ def _url_host(host: str) -> str:
 
 def _dsn_parts(dsn: str) -> set[str]:
     parts = conninfo_to_dict(dsn)
-    return {dsn, *(str(parts[key]) for key in _DSN_SECRETS if parts.get(key))}
+    secrets = {str(parts[key]) for key in _DSN_SECRETS if parts.get(key)}
+    return secrets | {dsn} if secrets else set()
 
 
 def _url_parts(url: str) -> set[str]:

@@ -59,6 +59,7 @@ from db import create_pool, migrate
 from db.dsn import mask_dsn
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseError, DatabaseUnavailableError
+from db.instance import Holding, InstanceLock
 from settings import Secret, Settings, SettingsError, describe, load, secret_values
 from simulator.cli import record, replay, simulate, webhook
 from telemetry import Telemetry, configure_logging
@@ -130,6 +131,11 @@ class Nursery:
             capacity=_TRACKER_CAPACITY,
         )
 
+    @property
+    def aths(self) -> int:
+        """How many trackers know an all-time high."""
+        return sum(1 for state in list(self._states.values()) if state.ath is not None)
+
     def ended(self, mint: Mint) -> None:
         """Let the state of a tracker go."""
         state = self._states.pop(mint, None)
@@ -162,6 +168,7 @@ class Tree:
         self._journal = journal
         self._tail = journal.open() if journal else Tail()
         self._leftovers, self._batched_seq = self._read_spool()
+        self.nursery = Nursery(self.settings, self._leftovers)
         self._migrated = False
         self._finished = finished
 
@@ -190,7 +197,7 @@ class Tree:
                 context,
                 state=self.state,
                 tree=self.system,
-                nursery=Nursery(self.settings, self._leftovers),
+                nursery=self.nursery,
                 writers=self.writers,
                 finished=self._finished,
             ),
@@ -329,6 +336,7 @@ class Service:
         self._telemetry = Telemetry()
         self._system: System | None = None
         self._embedded_server: EmbeddedPostgres | None = None
+        self._instance_lock: InstanceLock | None = None
         self._next_look_s = 0.0
 
     def start(self) -> None:
@@ -360,6 +368,8 @@ class Service:
         """Wait for the end of the drain and return the exit code."""
         while not self._finished.wait(1.0):
             self._look_after_database()
+            if self._system is not None:
+                self._system.report_stalls(self.settings.stall_seconds)
             offset_us = self._clock.discipline()
             self._telemetry.clock_offset_seconds.set(offset_us / 1e6)
             if abs(offset_us) > STEP_US:
@@ -432,7 +442,18 @@ class Service:
             raise CannotStart(str(error), EXIT_BAD_CONFIGURATION) from error
         else:
             self._log.info("database_ready", database=mask_dsn(dsn), migrations=len(applied))
+        self._take_database(dsn)
         return dsn
+
+    def _take_database(self, dsn: str) -> None:
+        lock = InstanceLock(dsn)
+        self._stack.callback(lock.release)
+        self._instance_lock = lock
+        if lock.keep() is Holding.THEIRS:
+            raise CannotStart(
+                f"another mintwatch writes to {mask_dsn(dsn)} ({lock.holder}): stop that one, or "
+                "point DB_DSN at another database."
+            )
 
     def _embedded(self) -> str:
         server = EmbeddedPostgres(self.settings.state_dir)
@@ -445,11 +466,23 @@ class Service:
         return dsn
 
     def _look_after_database(self) -> None:
-        """Start the embedded PostgreSQL again when it has died; the writers wait for it."""
-        server = self._embedded_server
-        if server is None or time.monotonic() < self._next_look_s:
+        """Keep the lock on the database, and the embedded PostgreSQL running."""
+        if time.monotonic() < self._next_look_s:
             return
         self._next_look_s = time.monotonic() + _LOOK_S
+        self._revive_embedded()
+        lock = self._instance_lock
+        if lock is not None and lock.keep() is Holding.THEIRS:
+            self._log.error(
+                "database_shared",
+                holder=lock.holder,
+                hint="two mintwatch write to one database: stop one of them",
+            )
+
+    def _revive_embedded(self) -> None:
+        server = self._embedded_server
+        if server is None:
+            return
         try:
             if not server.status().running:
                 self._log.error("embedded_database_died", action="starting it again")
@@ -467,8 +500,10 @@ class Service:
         server = ApiServer(app, self.settings.api_host, self.settings.api_port)
         try:
             server.start()
-        except (PortInUse, HostNotUsable) as error:
+        except HostNotUsable as error:
             raise CannotStart(str(error), EXIT_BAD_CONFIGURATION) from error
+        except PortInUse as error:
+            raise CannotStart(str(error)) from error
         self._stack.callback(server.stop, _CLOSE_S)
         return server.port
 
@@ -477,6 +512,9 @@ class Service:
         tree = Tree(system, dsn, journal, self._finish)
         system.on_dead_letter = _accountant(system)
         self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
+        self._telemetry.on_scrape(
+            lambda: self._telemetry.ath_cache_size.set(tree.nursery.aths),
+        )
         if journal is not None:
             self._telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
         self._stack.callback(self._close_system, system)
@@ -542,7 +580,9 @@ def main() -> None:
 @click.option("--demo", is_flag=True, help="Bring what is missing: a market, a webhook receiver.")
 def run(*, demo: bool) -> None:
     """Run the service until SIGTERM or Ctrl-C; a second signal ends it at once."""
-    settings = _settings(_demo_environment(os.environ) if demo else dict(os.environ))
+    settings = _settings(dict(os.environ))
+    if demo:
+        settings = _with_neighbours(settings)
     configure_logging(settings.log_level, settings.log_format, sys.stderr, secret_values(settings))
     for warning in settings.warnings:
         structlog.get_logger("mintwatch").warning("configuration", text=warning)
@@ -609,10 +649,14 @@ def _settings(environ: dict[str, str]) -> Settings:
         sys.exit(EXIT_BAD_CONFIGURATION)
 
 
-def _demo_environment(environ: os._Environ[str]) -> dict[str, str]:
-    """Fill in what makes the whole path run without the internet; what is set stays."""
-    feed = {} if environ.get("WS_URI") else {"FEED": "simulator"}
-    return {"ACTIVATION": "trades", **feed, **environ}
+def _with_neighbours(settings: Settings) -> Settings:
+    """Fill in what makes the whole path run without the internet; what somebody set stays."""
+    filled: dict[str, Any] = {}
+    if not {"ws_uri", "feed"} & settings.model_fields_set:
+        filled["feed"] = "simulator"
+    if "activation" not in settings.model_fields_set:
+        filled["activation"] = "trades"
+    return settings.model_copy(update=filled)
 
 
 def _obey_signals(service: Service) -> None:

@@ -367,18 +367,18 @@ class Telemetry:
         )
         self.message_latency_seconds = self._histograms(
             "mintwatch_message_latency_seconds",
-            "Time a message waited in a mailbox.",
+            "Time a message waited in a mailbox, of every 16th message.",
             _FAST_SECONDS,
             kind=kinds,
         )
         self.handling_seconds = self._histograms(
-            "mintwatch_handling_seconds", "Time of handling one message.", _FAST_SECONDS, kind=kinds
+            "mintwatch_handling_seconds",
+            "Time of handling one message, of every 16th message.",
+            _FAST_SECONDS,
+            kind=kinds,
         )
         self.dispatcher_threads = self._gauge(
             "mintwatch_dispatcher_threads", "Threads that run trackers."
-        )
-        self.dispatcher_busy_share = self._gauge(
-            "mintwatch_dispatcher_busy_share", "Share of time those threads were busy, 0 to 1."
         )
         self.api_requests = Counter(
             "mintwatch_api_requests",

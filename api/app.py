@@ -100,7 +100,7 @@ def _services(
         gateway=gateway,
         settings=settings,
         telemetry=telemetry,
-        database=Database(database, monotonic_s),
+        database=Database(database, monotonic_s, telemetry.db_query_duration_seconds.observe),
         redactor=Redactor(secret_values(settings)),
         monotonic_s=monotonic_s,
         started_s=monotonic_s(),

@@ -26,8 +26,15 @@ class DatabaseAway(Exception):  # noqa: N818 - it names what happened
 class Database:
     """Reads through a pool that checks a connection before it hands it out. Thread-safe."""
 
-    def __init__(self, pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        clock: Callable[[], float] = time.monotonic,
+        observe: Callable[[float], None] | None = None,
+    ) -> None:
+        """Read through `pool`; `observe` is told how many seconds each read took."""
         self._pool = pool
+        self._observe = observe
         self._clock = clock
         self._pinged: tuple[float, bool] | None = None
 
@@ -38,9 +45,12 @@ class Database:
         Raises:
             DatabaseAway: There is none, or it broke on the way.
         """
+        began = self._clock()
         try:
             with self._pool.connection(timeout=CHECKOUT_SECONDS) as connection:
                 yield connection
+            if self._observe is not None:
+                self._observe(self._clock() - began)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise DatabaseAway(type(error).__name__) from error
 

@@ -18,6 +18,7 @@ from actors.tracker.candle import OpenCandle
 from actors.tracker.state import TrackerState
 from bench.decoding import recorded
 from bench.figures import Figure
+from bench.original import OriginalBuffer
 from settings import load
 
 if TYPE_CHECKING:
@@ -48,51 +49,6 @@ def run() -> list[Figure]:
         )
         for what, add in ways.items()
     ]
-
-
-class OriginalBuffer:
-    """The trade buffer of the asyncio program, line by line."""
-
-    def __init__(self) -> None:
-        self._ath = 0.0
-        self._creator = "nobody"
-        self._buffer: dict[str, Any] = {
-            "open": None, "high": 0.0, "low": float("inf"), "close": 0.0, "vol": 0.0,
-            "vol_buy": 0.0, "vol_sell": 0.0, "buys": 0, "sells": 0, "wallets": set(), "v_sol": 0.0,
-            "mcap": 0.0, "dev_sold_amount": 0.0, "whale_buy_vol": 0.0, "whale_buys": 0,
-            "micro_trades": 0,
-        }  # fmt: skip
-
-    def process_trade(self, data: dict[str, Any]) -> None:
-        buf = self._buffer
-        sol = float(data.get("solAmount", 0))
-        v_sol = float(data.get("vSolInBondingCurve", 0))
-        v_tokens = float(data.get("vTokensInBondingCurve", 1))
-        price = v_sol / v_tokens if v_tokens > 0 else 0
-        trader = data.get("traderPublicKey", "")
-        self._ath = max(self._ath, price)
-        if buf["open"] is None:
-            buf["open"] = price
-        buf["close"] = price
-        buf["high"] = max(buf["high"], price)
-        buf["low"] = min(buf["low"], price)
-        buf["vol"] += sol
-        if data.get("txType") == "buy":
-            buf["buys"] += 1
-            buf["vol_buy"] += sol
-            if sol >= 1.0:
-                buf["whale_buy_vol"] += sol
-                buf["whale_buys"] += 1
-        else:
-            buf["sells"] += 1
-            buf["vol_sell"] += sol
-            if trader == self._creator:
-                buf["dev_sold_amount"] += sol
-        if sol < 0.01:
-            buf["micro_trades"] += 1
-        buf["wallets"].add(trader)
-        buf["v_sol"] = v_sol
-        buf["mcap"] = price * 1_000_000_000
 
 
 def _trades() -> list[Trade]:

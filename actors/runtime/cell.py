@@ -9,10 +9,10 @@ instance is gone afterwards, the mailbox is not.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from enum import StrEnum
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -74,10 +74,13 @@ class Cell:
         self.last_error: str | None = None
         self.envelope: Envelope | None = None
         self.turn_started_ns: int | None = None
+        self.turn_thread = 0
+        self.stall_reported_ns: int | None = None
+        """Which turn was reported as too long already, by its start."""
         self._system = system
         self._schedule = schedule
-        self._born_ns = time.monotonic_ns()
-        self._mark = Lock()
+        self._born_ns = system.clock.monotonic_ns()
+        self._mark = threading.Lock()
         self._marked = False
         self._event_index = 0
 
@@ -166,10 +169,13 @@ class Cell:
     def _deliver(self, envelope: Envelope) -> None:
         self.envelope = envelope
         self._event_index = 0
-        self.turn_started_ns = started = time.monotonic_ns()
+        self.turn_thread = threading.get_ident()
+        self.turn_started_ns = started = self._system.clock.monotonic_ns()
         error = self._attempt(self._receive, envelope)
-        self.busy_ns += time.monotonic_ns() - started
         self.turn_started_ns = None
+        taken_ns = self._system.clock.monotonic_ns() - started
+        self.busy_ns += taken_ns
+        self._system.measure(self.spec.kind, started - envelope.enqueued_ns, taken_ns)
         self.envelope = None
         self.handled += envelope.weight
         if error is not None:
@@ -264,7 +270,7 @@ class Cell:
     def report(self) -> ActorReport:
         """Describe the actor without asking it."""
         started = self.turn_started_ns
-        now = time.monotonic_ns()
+        now = self._system.clock.monotonic_ns()
         return ActorReport(
             name=self.name,
             kind=self.spec.kind,

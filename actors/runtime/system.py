@@ -7,6 +7,7 @@ told to the supervisor.
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -22,6 +23,7 @@ from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
 from actors.runtime.ledger import Ledger
 from actors.runtime.mailbox import Load
 from actors.runtime.messages import ActorReport, ChildFailed, ChildStopped
+from actors.runtime.stalls import Stall, find_stalls
 from actors.runtime.supervision import (
     ChildSpec,
     Decision,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from telemetry import Telemetry
 
 SUPERVISOR: Final = "supervisor"
+SAMPLED: Final = 16
 _TIMER_STOP_S: Final = 2.0
 
 
@@ -71,6 +74,7 @@ class System:
         self._jitter = jitter
         self._cells: dict[str, Cell] = {}
         self._lock = threading.Lock()
+        self._measured = itertools.count()
         self._timers = TimerThread(self.wheel, clock.monotonic_ns)
         self._dispatcher = SharedDispatcher(threads)
 
@@ -205,6 +209,27 @@ class System:
         """Describe one actor."""
         cell = self._cells.get(name)
         return None if cell is None else cell.report()
+
+    def report_stalls(self, limit_s: float) -> list[Stall]:
+        """Log each turn that has taken longer than `limit_s`, once, with its stack."""
+        stalls = find_stalls(list(self._cells.values()), self.clock.monotonic_ns(), limit_s)
+        for stall in stalls:
+            self.telemetry.stalls.labels(kind=stall.kind).inc()
+            self.log.warning(
+                "turn_too_long",
+                actor=stall.name,
+                message=stall.message,
+                seconds=round(stall.seconds, 1),
+                stack=stall.stack,
+            )
+        return stalls
+
+    def measure(self, kind: str, waited_ns: int, taken_ns: int) -> None:
+        """Note how long a message waited and took; every sixteenth counts, to keep it cheap."""
+        if next(self._measured) % SAMPLED:
+            return
+        self.telemetry.message_latency_seconds.labels(kind=kind).observe(waited_ns / 1e9)
+        self.telemetry.handling_seconds.labels(kind=kind).observe(taken_ns / 1e9)
 
     # Time.
 

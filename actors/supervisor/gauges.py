@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from actors.domain import Place
 from actors.postgres_writer.messages import WriterStatus
 from telemetry import ACTOR_KINDS, ACTOR_STATES
 
@@ -70,5 +71,6 @@ def _show_books(system: System) -> None:
     received, places = system.ledger.read()
     for place, trades in places.items():
         system.telemetry.ledger.labels(place=place).set(trades)
+    system.telemetry.buffer_size.set(places[Place.OPEN.value])
     system.telemetry.ledger_received.set(received)
     system.telemetry.ledger_balanced.set(system.ledger.balanced)

@@ -37,7 +37,7 @@ def health_report(
         started_us=started_us,
         feed_state=(feed.state if feed else FeedState.OFFLINE).value,
         feed_reason=feed.reason if feed else "not started",
-        feed_since_us=feed.since_us if feed else None,
+        feed_since_us=(feed.since_us or None) if feed else None,
         last_frame_age_seconds=_age_s(now_us, feed.last_frame_us if feed else None),
         connected_us=feed.connected_us if feed else None,
         reconnect_count=feed.reconnects if feed else 0,

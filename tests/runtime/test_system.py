@@ -376,3 +376,26 @@ def test_an_ended_actor_leaves_nothing_behind(house: House) -> None:
     assert instance() is None
     assert house.system.wheel.pending() == 0
     assert all(ref.actor_class is not house.kind for ref in pykka.ActorRegistry.get_all())
+
+
+def test_a_turn_that_hangs_is_reported_once_with_its_stack(house: House) -> None:
+    house.adder()
+    house.system.tell("adder", Wait())
+    assert house.state.waiting.wait(10)
+    [stall] = wait_until(lambda: house.system.report_stalls(0.01))
+    assert (stall.name, stall.kind, stall.message) == ("adder", "adder", "Wait")
+    assert "on_receive" in stall.stack
+    assert house.system.report_stalls(0.01) == []
+    house.state.go.set()
+    house.system.tell("adder", Add(1))
+    wait_until(lambda: house.state.total == 1)
+    assert house.system.report_stalls(0.0) == []
+
+
+def test_waiting_and_handling_times_are_measured(house: House) -> None:
+    house.adder()
+    for _ in range(64):
+        house.system.tell("adder", Add(1))
+    wait_until(lambda: house.state.total == 64)
+    measured = house.system.telemetry.value("mintwatch_handling_seconds_count", kind="other")
+    assert measured >= 3

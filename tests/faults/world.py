@@ -1,0 +1,268 @@
+"""One market, one database and one STATE_DIR that outlive any number of runs of the service.
+
+The journal is read with the standard library alone. What it holds, and what the market says it has
+sent, is what the rows are held against.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import requests
+
+from simulator.process import start_simulator
+from tests.e2e.recordings import NO_FILTER
+from tests.e2e.rows import Row, check_health, check_spans, rows, streams
+from tests.support import independent
+from tests.support.independent import Line, Trade, by_mint, figures
+from tests.support.service import Service
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+BEFORE_KILL_US = 100_000
+"""What is on its way from the market to the journal may be lost with the process."""
+ACTIVATION_MIN_TRADES = 2
+TRADES_PER_SECOND = 400
+
+
+class Away(NamedTuple):
+    """A time in which what the market sent need not have arrived. Microseconds UTC."""
+
+    from_us: int
+    until_us: int
+
+
+class World:
+    """Use as a context manager. `market` are options of `simulate`, the rest are settings."""
+
+    def __init__(
+        self, folder: Path, dsn: str, market: Iterable[str] = ("--coins", "25"), **settings: object
+    ) -> None:
+        self.dsn = dsn
+        self.state_dir = folder / "state"
+        self.away: list[Away] = []
+        self.stops = 0
+        self._folder = folder
+        self._sent_log = folder / "sent.jsonl"
+        self._starts = 0
+        self._stack = ExitStack()
+        self._service: Service | None = None
+        self.market = self._stack.enter_context(
+            start_simulator(
+                [
+                    *("simulate", "--seed", "5", "--trades-per-second", str(TRADES_PER_SECOND)),
+                    *("--sent-log", str(self._sent_log), *market),
+                ]
+            )
+        )
+        self._settings: dict[str, object] = {
+            "WS_URI": self.market.uri,
+            "PUMPPORTAL_API_KEY": "funded",
+            "DB_DSN": dsn,
+            "WS_RETRY_DELAY": "0.2",
+            "WS_MAX_RETRY_DELAY": "1",
+            "SUBSCRIBE_BATCH_INTERVAL": "0.2",
+            "ACTIVATION": "trades",
+            "ACTIVATION_MIN_TRADES": ACTIVATION_MIN_TRADES,
+            **NO_FILTER,
+            **settings,
+        }
+
+    # The service.
+
+    @property
+    def service(self) -> Service:
+        """The run that is under way, or the last one."""
+        assert self._service is not None, "nothing was started"
+        return self._service
+
+    def start(self, **settings: object) -> Service:
+        """Start the service, behind whatever the last run has left."""
+        self._starts += 1
+        # Entered on the stack, so that a failing test shows the log of each run.
+        self._service = self._stack.enter_context(
+            Service(
+                self._folder / f"run-{self._starts}",
+                **{"STATE_DIR": self.state_dir, **self._settings, **settings},
+            )
+        )
+        return self._service
+
+    def receive(self, trades: int, limit_s: float = 30.0) -> None:
+        """Wait until the running service has received so many trades more."""
+        now: int = wait_until(self._ledger, limit_s, "the ledger")["received"]
+        self.service.wait_received(now + trades, limit_s)
+
+    def _ledger(self) -> dict[str, Any] | None:
+        with suppress(requests.RequestException):
+            return self.service.json("/ledger")
+        return None
+
+    def kill(self) -> None:
+        """End the service with SIGKILL. Until data come again the market speaks to nobody."""
+        from_us = _now_us() - BEFORE_KILL_US
+        self.service.kill9()
+        self.away.append(Away(from_us, _now_us()))
+
+    def stop(self) -> None:
+        """End the service in order."""
+        from_us = _now_us() - BEFORE_KILL_US
+        assert self.service.stop() == 0
+        self.stops += 1
+        self.away.append(Away(from_us, _now_us()))
+
+    def finish(self) -> None:
+        """Let the market fall silent and the service take everything in; check it; end it."""
+        self.market.fault("hold")
+        self.rest()
+        check_health(self.service)
+        self.stop()
+
+    def rest(self) -> None:
+        """Wait until nothing more comes in and nothing queues; the market has to be held."""
+        last: list[dict[str, Any]] = []
+
+        def is_quiet() -> bool:
+            if self.service.json("/health").get("recovering"):
+                return False
+            last.append(self.service.json("/ledger"))
+            return len(last) > 1 and last[-1]["received"] == last[-2]["received"]
+
+        wait_until(is_quiet, 40, "quiet")
+
+    # What is held against what.
+
+    def journal(self) -> list[Line]:
+        """Read the frames of the journal."""
+        return read_journal(self.state_dir / "journal")
+
+    def check_rows(self) -> list[Trade]:
+        """Hold the rows against the journal: each trade of a tracked coin in exactly one."""
+        lines = self.journal()
+        tracked = streams(self.dsn)
+        assert due(lines) <= tracked.keys(), "a coin that was due is not tracked"
+        expected = [trade for trade in independent.trades(lines) if trade.mint in tracked]
+        found = rows(self.dsn)
+        assert len({(row.mint, row.end_us) for row in found}) == len(found)
+        rows_of: dict[str, list[Row]] = {}
+        for row in found:
+            rows_of.setdefault(row.mint, []).append(row)
+        creators = independent.creators(lines)
+        trades_of = by_mint(expected)
+        assert rows_of.keys() == trades_of.keys()
+        for mint, mine in rows_of.items():
+            check_spans(mine, self.stops)
+            left = check_figures(mine, trades_of[mint], creators.get(mint))
+            assert not left or (
+                tracked[mint].is_graduated and left[0].at_us >= mine[-1].end_us
+            ), f"{len(left)} of {len(trades_of[mint])} trades of {mint} are in no candle"
+        return expected
+
+    def check_sent(self) -> None:
+        """Hold the journal against what was sent: only what was on its way at an end is missing."""
+        kept = Counter(_key(line.frame) for line in self.journal())
+        last_us = self.away[-1].from_us if self.away else 0
+        for line in independent.read(self._sent_log):
+            key = _key(line.frame)
+            if kept[key]:
+                kept[key] -= 1
+                continue
+            assert any(away.from_us <= line.at_us <= away.until_us for away in self._gaps()), (
+                f"{key} was sent {(last_us - line.at_us) / 1e6:.3f} s before the last end, "
+                "and is not in the journal"
+            )
+
+    def _gaps(self) -> list[Away]:
+        """Allow for what the market sends until it has seen the end of the connection."""
+        return [Away(away.from_us, away.until_us + 200_000) for away in self.away]
+
+    def check(self) -> list[Trade]:
+        """Check everything, once the service has ended."""
+        assert "Traceback" not in self.service.log
+        expected = self.check_rows()
+        self.check_sent()
+        return expected
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+
+def read_journal(folder: Path) -> list[Line]:
+    """Read the frames of a journal, in the order they arrived; facts are left out."""
+    lines: list[Line] = []
+    for path in sorted(folder.glob("journal-*.jsonl*")):
+        if path.name.endswith((".torn", ".tmp")):
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        lines += [line for text in data.splitlines() if (line := _line(text)) is not None]
+    return lines
+
+
+def _line(text: bytes) -> Line | None:
+    try:
+        record = json.loads(text, parse_float=Decimal)
+    except ValueError:
+        return None  # half a line, where the disk was full
+    if "fact" in record:
+        return None
+    at_us = int(record["received_at"] * 1_000_000)
+    if "raw" in record:
+        with suppress(ValueError):
+            frame = json.loads(base64.b64decode(record["raw"]), parse_float=Decimal)
+            return Line(at_us, frame) if isinstance(frame, dict) else None
+        return None
+    frame = record["message"]
+    return Line(at_us, frame) if isinstance(frame, dict) else None
+
+
+def due(lines: list[Line]) -> set[str]:
+    """Find the coins that had enough trades to be tracked."""
+    created = independent.creates(lines)
+    counts = Counter(trade.mint for trade in independent.trades(lines))
+    return {mint for mint in created if counts[mint] >= ACTIVATION_MIN_TRADES}
+
+
+def check_figures(mine: list[Row], trades: list[Trade], creator: str | None) -> list[Trade]:
+    """Compare each candle of a mint with the trades of its span; give the trades of no span."""
+    left: list[Trade] = []
+    place = 0
+    for row in mine:
+        while place < len(trades) and trades[place].at_us < row.start_us:
+            left.append(trades[place])
+            place += 1
+        inside = []
+        while place < len(trades) and trades[place].at_us < row.end_us:
+            inside.append(trades[place])
+            place += 1
+        assert row.figures == figures(inside, creator), f"{row.mint} at {row.end_us}"
+    return left + trades[place:]
+
+
+def _key(frame: dict[str, Any]) -> tuple[str, ...]:
+    names = ("txType", "signature", "mint", "traderPublicKey", "tokenAmount", "name")
+    return tuple(str(frame.get(name)) for name in names)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
