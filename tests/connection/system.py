@@ -120,7 +120,7 @@ def running(
         make_tls = (lambda: tls) if tls is not None else ssl.create_default_context
 
         def make(context: Context) -> ConnectionActor:
-            return ConnectionActor(context, run.state, run.journal, make_tls)
+            return ConnectionActor(context, run.state, run.journal, make_tls_context=make_tls)
 
         system.open()
         for name in (SUPERVISOR, DISCOVERY, writer_name(0)):

@@ -336,7 +336,12 @@ def test_coins_that_no_webhook_took_are_delivered_by_the_next_run(dsn: str, tmp_
         try:
             wait_until(lambda: delivered(webhook) == created.keys(), what="deliveries")
         except AssertionError:
-            print(len(delivered(webhook)), len(created), delivered(webhook)-created.keys(), webhook.received(0))
+            print(
+                len(delivered(webhook)),
+                len(created),
+                delivered(webhook) - created.keys(),
+                webhook.received(0),
+            )
             raise
         assert second.stop() == 0
 

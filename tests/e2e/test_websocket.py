@@ -168,6 +168,7 @@ def test_second_run_goes_on_where_the_first_one_stopped(dsn: str, tmp_path: Path
                 ledger = wait_until(lambda: quiet(service), what="quiet")
                 check_health(service)
                 assert service.metrics()["unified_coins_tracked"] == 40
+                print(ledger)
                 received.append(ledger["received"])
                 assert service.stop() == 0
                 running.fault("start")

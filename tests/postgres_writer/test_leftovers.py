@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from actors.postgres_writer.batch import Item
+
 A, B = Mint("A"), Mint("B")
 WRITER = "postgres-writer:0"
 
@@ -46,7 +48,7 @@ def test_rows_end_where_the_newest_spooled_row_of_each_mint_ends(spool: Spool) -
 def test_streams_that_ended_are_named_once_a_change_and_restarted_ones_are_not(
     spool: Spool,
 ) -> None:
-    changes = [
+    changes: list[Item] = [
         StreamPhaseChanged(A, 2),
         StreamEnded(A, 99, graduated=False, at_us=5),
         StreamEnded(B, 99, graduated=False, at_us=5),
