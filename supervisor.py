@@ -85,6 +85,8 @@ _CLOSE_S: Final = 5.0
 _LOOK_S: Final = 5.0
 _TRACKER_CAPACITY: Final = 4_096
 _WRITER_CAPACITY: Final = 50_000
+_DISCOVERY_CAPACITY: Final = 250_000
+"""Above the load at which the socket is not read: creates are never refused."""
 _ENDS: Final = 65_536
 
 
@@ -244,6 +246,7 @@ class Tree:
             kind="discovery",
             actor=DiscoveryActor,
             make=lambda context: DiscoveryActor(context, state, WRITERS),
+            capacity=_DISCOVERY_CAPACITY,
         )
 
     def _connection(self) -> ChildSpec:

@@ -89,7 +89,7 @@ class ConnectionActor(Actor):
     ) -> None:
         super().__init__(context)
         self._state = state
-        self._dispatch = Dispatch(context, state, journal or NoJournal())
+        self._dispatch = Dispatch(context, state, journal or NoJournal(), history or NO_HISTORY)
         self._make_tls_context = make_tls_context
         self._chance = chance
         self._waiter = Waiter(None)
@@ -150,6 +150,7 @@ class ConnectionActor(Actor):
             self._waiter.wait(LONGEST_WAIT_S)
         else:
             self._recover()
+            self._dispatch.parking.hand_on()
             self._reader.turn()
         self._dispatch.publish()
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from actors.connection.intake import Arrived, Slice, sort_slice
 from actors.connection.journal_records import Fact
 from actors.connection.messages import FeedReport
-from actors.connection.recovery import MEMORY_US, RELEASED
+from actors.connection.parking import Parking
+from actors.connection.recovery import MEMORY_US, RELEASED, History
 from actors.control import DISCOVERY, SUPERVISOR, FeedStateChanged, tracker_name, writer_name
 from actors.discovery.messages import FeedSlice, RouteClosed, RouteSwitched
-from actors.domain import FeedGap, Mint, Place, Trade
+from actors.domain import FeedGap, Mint, Place
 from actors.postgres_writer.messages import GapRecorded
 from actors.tracker.messages import CoverageChanged, TradesArrived
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from actors.connection.coverage import Change
     from actors.connection.journal_records import Record
     from actors.connection.state import ConnectionState
-    from actors.domain import FeedEvent, Migration
     from actors.runtime import Context, Ref
 
 PUBLISH_S: Final = 0.1
@@ -65,7 +65,10 @@ class NoJournal:
 class Dispatch:
     """See the module's docstring. One for each instance of the actor; the state outlives it."""
 
-    def __init__(self, context: Context, state: ConnectionState, journal: Journal) -> None:
+    def __init__(
+        self, context: Context, state: ConnectionState, journal: Journal, history: History
+    ) -> None:
+        self.parking = Parking(context, state, history)
         self._context = context
         self._state = state
         self._journal = journal
@@ -131,24 +134,18 @@ class Dispatch:
     def send(self, result: Slice) -> None:
         """Tell the events of a slice to trackers and discovery."""
         for mint, events in result.routed.items():
-            if not self._tracker(mint).offer(TradesArrived(tuple(events))):
-                self._park(tracker_name(mint), events)
-        if result.unrouted and not self._context.ref(DISCOVERY).offer(
-            FeedSlice(tuple(result.unrouted))
-        ):
-            self._park(DISCOVERY, result.unrouted)
+            if self.parking.holds(mint) or not self._tracker(mint).offer(
+                TradesArrived(tuple(events))
+            ):
+                self.parking.park(mint, events)
+        if result.unrouted:
+            self._context.tell(DISCOVERY, FeedSlice(tuple(result.unrouted)))
 
     def _tracker(self, mint: Mint) -> Ref:
         ref = self._trackers.get(mint)
         if ref is None:
             ref = self._trackers[mint] = self._context.ref(tracker_name(mint))
         return ref
-
-    def _park(self, name: str, events: Sequence[FeedEvent | Migration]) -> None:
-        trades = sum(_trades_in(event) for event in events)
-        self._context.ledger.move(Place.QUEUED, Place.PARKED, trades)
-        self._context.telemetry.trades_parked.inc(trades)
-        self._context.log.warning("events_parked", destination=name, events=len(events))
 
     def _count(self, result: Slice) -> None:
         telemetry = self._context.telemetry
@@ -171,7 +168,9 @@ class Dispatch:
         """Tell the tracker and discovery that no event of the mint follows."""
         self._note("tracker_stopped", mint)
         self._state.coverage.forget(mint)
-        closed = RouteClosed(mint, at_us=self.next_free_us)
+        # A span that ends before what is parked: a later tracker begins with it.
+        at_us = self.parking.forget(mint)
+        closed = RouteClosed(mint, at_us=self.next_free_us if at_us is None else at_us)
         self._context.tell(tracker_name(mint), closed)
         self._context.tell(DISCOVERY, closed)
         self._trackers.pop(mint, None)
@@ -253,6 +252,7 @@ class Dispatch:
             last_error=state.last_error,
             subscriptions=state.subscriptions.counts(),
             routes=state.subscriptions.routes,
+            parked_from_us=min((each.from_us for each in state.parked.values()), default=None),
             recovering=state.is_recovering,
             journal=self._journal.state,
         )
@@ -272,11 +272,3 @@ class Dispatch:
 
 def _age_s(now_us: int, then_us: int | None) -> float:
     return 0.0 if then_us is None else max(0.0, (now_us - then_us) / 1e6)
-
-
-def _trades_in(event: FeedEvent) -> int:
-    match event:
-        case Trade():
-            return 1
-        case _:
-            return int(getattr(event, "buy", None) is not None)

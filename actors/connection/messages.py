@@ -112,6 +112,8 @@ class FeedReport(Message, frozen=True):
     subscriptions: dict[str, int]
     """Wanted subscriptions by state."""
     routes: int
+    parked_from_us: int | None = None
+    """Arrival of the oldest trade that its tracker could not take; None: there is none."""
     recovering: bool = False
     """Live frames queue behind the replay of the journal."""
     journal: str = "off"

@@ -47,7 +47,13 @@ CONGESTED_AT: Final = 2_000
 class NoHistory:
     """No earlier process has kept anything."""
 
-    def records(self, *, since_us: int = 0, before_seq: int | None = None) -> Iterator[Record]:  # noqa: ARG002
+    def records(
+        self,
+        *,
+        since_us: int = 0,  # noqa: ARG002 - there is nothing to choose from
+        before_seq: int | None = None,  # noqa: ARG002
+        mint: Mint | None = None,  # noqa: ARG002
+    ) -> Iterator[Record]:
         """Walk nothing."""
         return iter(())
 
@@ -58,8 +64,10 @@ NO_HISTORY: Final = NoHistory()
 class History(Protocol):
     """Where the records of earlier processes are read from, oldest first."""
 
-    def records(self, *, since_us: int = 0, before_seq: int | None = None) -> Iterator[Record]:
-        """Walk the records from a time on, up to a sequence number."""
+    def records(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
+    ) -> Iterator[Record]:
+        """Walk the records from a time on, up to a sequence number, of one mint or of all."""
 
 
 def needed_from(history: History, tail_us: int) -> tuple[int, dict[Mint, int]]:

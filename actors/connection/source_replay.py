@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 SLICE_FRAMES: Final = 256
 SLICE_US: Final = 50_000
-CONGESTED_AT: Final = 20_000
+CONGESTED_AT: Final = 2_000
+"""Below the bound of a tracker's mailbox: a recording can wait, and loses nothing by it."""
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 _LATEST_S: Final = 253_402_300_800
 """The year 10000, behind which no calendar goes."""

@@ -16,6 +16,7 @@ from actors.connection.subscriptions import Subscriptions
 from actors.domain import FeedGap, Mint
 
 if TYPE_CHECKING:
+    from actors.connection.parking import Parked
     from settings import Settings
 
 
@@ -66,6 +67,8 @@ class ConnectionState:
         self.recovery = RecoveryState(before_seq=next_seq) if recovers else None
         self.rows_end_us: dict[Mint, int] = {}
         """Where the rows of each routed mint ended when its route was opened."""
+        self.parked: dict[Mint, Parked] = {}
+        """Mints whose trackers take no messages now; at most as many as there are routes."""
         self.released_us = 0
         """The journal is not needed from before this time."""
         self.status = FeedStatus()

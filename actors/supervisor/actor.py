@@ -351,7 +351,7 @@ class SupervisorActor(Actor):
         """List the oldest arrivals that actors hold outside their mailboxes."""
         status = self.context.status_of
         writers = [status(name) for name in self._writers]
-        cache, n8n = status(DISCOVERY), status(N8N_WRITER)
+        cache, n8n, feed = status(DISCOVERY), status(N8N_WRITER), status(CONNECTION)
         # A broken tracker keeps its open window until it is revived or ended.
         broken = {report.name for report in reports if report.state == "quarantined"}
         since = self._state.quarantined_us
@@ -363,6 +363,7 @@ class SupervisorActor(Actor):
             *(writer.oldest_waiting_us for writer in writers if writer is not None),
             cache.oldest_us if cache else None,
             n8n.needed_from_us if n8n else None,
+            feed.parked_from_us if feed else None,
             *since.values(),
         ]
 

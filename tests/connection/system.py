@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from actors.connection import ConnectionActor, ConnectionState, FeedReport, StartReading
+from actors.connection import (
+    ConnectionActor,
+    ConnectionState,
+    FeedReport,
+    GetFeed,
+    StartReading,
+)
 from actors.connection.dispatch import NoJournal
 from actors.control import CONNECTION, DISCOVERY, SUPERVISOR, tracker_name, writer_name
 from actors.domain import FeedState, Mint
@@ -31,6 +37,20 @@ class KeptJournal(NoJournal):
 
     def append(self, records: Any) -> None:
         self.records.extend(records)
+
+
+class KeptHistory:
+    """Reads what a `KeptJournal` has kept so far."""
+
+    def __init__(self, journal: KeptJournal) -> None:
+        self._journal = journal
+
+    def records(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
+    ) -> Iterator[Any]:
+        for record in tuple(self._journal.records):
+            if record.at_us >= since_us and (before_seq is None or record.seq < before_seq):
+                yield record
 
 
 class Running:
@@ -92,6 +112,12 @@ class Running:
         report: FeedReport = wait_until(found, LIMIT_S, f"feed state {state}")
         return report
 
+    def ask_feed(self) -> FeedReport:
+        """Ask the connection for its report."""
+        report = self.system.ask(CONNECTION, GetFeed(), LIMIT_S)
+        assert isinstance(report, FeedReport)
+        return report
+
     def wait_for_log(self, event: str) -> dict[str, Any]:
         """Wait until something was logged."""
         found: dict[str, Any] = wait_until(
@@ -120,7 +146,13 @@ def running(
         make_tls = (lambda: tls) if tls is not None else ssl.create_default_context
 
         def make(context: Context) -> ConnectionActor:
-            return ConnectionActor(context, run.state, run.journal, make_tls_context=make_tls)
+            return ConnectionActor(
+                context,
+                run.state,
+                run.journal,
+                KeptHistory(run.journal),
+                make_tls_context=make_tls,
+            )
 
         system.open()
         for name in (SUPERVISOR, DISCOVERY, writer_name(0)):

@@ -642,18 +642,49 @@ def test_failed_actor_goes_on_with_the_same_subscriptions(server: FeedServer) ->
         assert client.closed.wait(LIMIT_S)
 
 
-def test_trades_of_a_tracker_that_takes_none_are_parked(server: FeedServer) -> None:
+def test_trades_of_a_tracker_that_takes_none_are_parked_and_come_in_order_later(
+    server: FeedServer,
+) -> None:
+    with running(server.uri) as run:
+        # Given a mint that has a route but no tracker that could take anything
+        run.tell(RouteMint(A))
+        client = server.client()
+        client.next_keys()
+        for number in range(1, 4):
+            client.send(buy(A, number))
+        wait_until(lambda: run.system.ledger.count(Place.PARKED) == 3)
+        assert run.system.ledger.count(Place.QUEUED) == 0
+        assert run.wait_for_log("parked")["mint"] == A
+        assert run.ask_feed().parked_from_us is not None
+
+        # When the tracker is there
+        run.tracker(A)
+        client.send(buy(A, 4))
+
+        # Then it gets what was parked, once and in order, and later trades behind it
+        trades = run.wait_for(tracker_name(A), Trade, 4)
+        assert [trade.signature for trade in trades] == ["sig1", "sig2", "sig3", "sig4"]
+        run.wait_for_log("unparked")
+        client.send(buy(A, 5))
+        assert run.wait_for(tracker_name(A), Trade, 5)[-1].signature == "sig5"
+        assert run.system.ledger.count(Place.PARKED) == 0
+        assert run.ask_feed().parked_from_us is None
+
+
+def test_a_route_that_is_closed_with_trades_parked_ends_before_them(server: FeedServer) -> None:
     with running(server.uri) as run:
         run.tell(RouteMint(A))
         client = server.client()
         client.next_keys()
-
-        client.send(buy(A))
-
+        client.send(buy(A, 1))
         wait_until(lambda: run.system.ledger.count(Place.PARKED) == 1)
-        assert run.system.ledger.count(Place.QUEUED) == 0
-        assert run.system.telemetry.value("mintwatch_trades_parked_total") == 1
-        assert run.wait_for_log("events_parked")["destination"] == "tracker:MintA"
+        parked_from_us = run.ask_feed().parked_from_us
+
+        run.tell(UnrouteMint(A))
+
+        closed = run.wait_for(DISCOVERY, RouteClosed, 1)[0]
+        assert closed.at_us == parked_from_us
+        assert run.ask_feed().parked_from_us is None
 
 
 def test_full_mailboxes_stop_reading_and_the_clock(server: FeedServer) -> None:

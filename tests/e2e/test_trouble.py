@@ -333,16 +333,7 @@ def test_coins_that_no_webhook_took_are_delivered_by_the_next_run(dsn: str, tmp_
         start_simulator(["simulate", "--hold"]) as running,
         Service(tmp_path, WS_URI=running.uri, **settings) as second,
     ):
-        try:
-            wait_until(lambda: delivered(webhook) == created.keys(), what="deliveries")
-        except AssertionError:
-            print(
-                len(delivered(webhook)),
-                len(created),
-                delivered(webhook) - created.keys(),
-                webhook.received(0),
-            )
-            raise
+        wait_until(lambda: delivered(webhook) == created.keys(), what="deliveries")
         assert second.stop() == 0
 
     assert "Traceback" not in first.log + second.log

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.rows import rows
+from tests.faults.proxy import CommitProxy
 from tests.faults.world import World
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +26,41 @@ def test_kills_at_random_moments_lose_and_double_nothing(
             world.start()
             world.receive(chance.randint(50, 2_000))
             world.kill()
+        world.start()
+        world.receive(500)
+        world.finish()
+        world.check()
+
+
+def test_kills_in_the_middle_of_a_replay_lose_and_double_nothing(dsn: str, tmp_path: Path) -> None:
+    with World(tmp_path, dsn, ("--coins", "25", "--trades-per-second", "1500")) as world:
+        world.start()
+        world.receive(9_000)
+        world.kill()
+        for _ in range(2):
+            world.start()
+            world.service.wait_log("streams_loaded")
+            world.kill()
+            assert "recovered" not in world.service.log
+        world.start()
+        world.service.wait_log("recovered")
+        world.finish()
+        world.check()
+
+
+def test_kill_between_a_commit_and_its_answer_writes_nothing_twice(
+    dsn: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "socket"
+    folder.mkdir()
+    with CommitProxy(folder, dsn) as proxy, World(tmp_path, proxy.dsn) as world:
+        world.start()
+        wait_until(lambda: rows(dsn), what="first rows")
+        before = len(rows(dsn))
+        proxy.arm()
+        assert proxy.committing.wait(20)
+        wait_until(lambda: len(rows(dsn)) > before, what="the rows of the unanswered commit")
+        world.kill()
         world.start()
         world.receive(500)
         world.finish()

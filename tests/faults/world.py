@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import signal
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -122,6 +123,16 @@ class World:
         self.stops += 1
         self.away.append(Away(from_us, _now_us()))
 
+    def interrupt(self) -> None:
+        """Ask for an orderly end twice: the second signal ends the service at once."""
+        from_us = _now_us() - BEFORE_KILL_US
+        self.service.signal()
+        self.service.wait_log("draining")
+        self.service.signal()
+        assert self.service.wait(5) == 128 + signal.SIGTERM
+        self.stops += 1
+        self.away.append(Away(from_us, _now_us()))
+
     def finish(self) -> None:
         """Let the market fall silent and the service take everything in; check it; end it."""
         self.market.fault("hold")
@@ -164,9 +175,9 @@ class World:
         for mint, mine in rows_of.items():
             check_spans(mine, self.stops)
             left = check_figures(mine, trades_of[mint], creators.get(mint))
-            assert not left or (
-                tracked[mint].is_graduated and left[0].at_us >= mine[-1].end_us
-            ), f"{len(left)} of {len(trades_of[mint])} trades of {mint} are in no candle"
+            assert not left or (tracked[mint].is_graduated and left[0].at_us >= mine[-1].end_us), (
+                f"{len(left)} of {len(trades_of[mint])} trades of {mint} are in no candle"
+            )
         return expected
 
     def check_sent(self) -> None:

@@ -1,0 +1,112 @@
+"""A way to the database that can keep an answer to itself."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_CHUNK = 65_536
+_COMMIT = b"COMMIT"
+
+
+class CommitProxy:
+    """Forwards a PostgreSQL server's socket; a context manager.
+
+    Once `arm` was called, the next connection of the writer that sends COMMIT hears nothing any
+    more, although the server does what it was told: `committing` is set then.
+    """
+
+    def __init__(self, folder: Path, dsn: str, application: str = "mintwatch writer") -> None:
+        parts = urlsplit(dsn)
+        place = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self._real = f"{place['host']}/.s.PGSQL.{place['port']}"
+        self._application = application.encode()
+        self._armed = threading.Event()
+        self.committing = threading.Event()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self._listener.listen()
+        self._sockets: list[socket.socket] = [self._listener]
+        self._threads: list[threading.Thread] = []
+        self.dsn = f"postgresql://{parts.netloc}{parts.path}?host={quote(str(folder))}&port=5432"
+
+    def arm(self) -> None:
+        """Swallow the answer to the writer's next COMMIT."""
+        self._armed.set()
+
+    def __enter__(self) -> CommitProxy:
+        self._run(self._accept)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+        for each in self._sockets:
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                self._sockets += [client, server]
+                with suppress(OSError):
+                    server.connect(self._real)
+                    muted = threading.Event()
+                    self._run(lambda c=client, s=server, m=muted: self._forward(c, s, m))
+                    self._run(lambda c=client, s=server, m=muted: self._answer(s, c, m))
+
+    def _forward(
+        self, client: socket.socket, server: socket.socket, muted: threading.Event
+    ) -> None:
+        is_writer = False
+        while data := _received(client):
+            is_writer = is_writer or self._application in data
+            if is_writer and self._armed.is_set() and _COMMIT in data:
+                self._armed.clear()
+                muted.set()
+                self.committing.set()
+            _send(server, data)
+        _end(server)
+
+    def _answer(self, server: socket.socket, client: socket.socket, muted: threading.Event) -> None:
+        while data := _received(server):
+            if not muted.is_set():
+                _send(client, data)
+        _end(client)
+
+    def _run(self, work: object) -> None:
+        thread = threading.Thread(target=work, daemon=True)  # type: ignore[arg-type]  # a lambda
+        self._threads.append(thread)
+        thread.start()
+
+
+def _received(connection: socket.socket) -> bytes:
+    with suppress(OSError):
+        return connection.recv(_CHUNK)
+    return b""
+
+
+def _send(connection: socket.socket, data: bytes) -> None:
+    with suppress(OSError):
+        connection.sendall(data)
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
