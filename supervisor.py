@@ -9,13 +9,11 @@ import signal
 import sys
 import threading
 import time
-from collections import OrderedDict
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
-import msgspec
 import psycopg
 import pykka
 import structlog
@@ -30,20 +28,18 @@ from actors.control import (
     STREAM_WATCH,
     SUPERVISOR,
     Drain,
-    TrackMint,
-    tracker_name,
     writer_name,
 )
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
-from actors.domain import LAMPORTS_PER_SOL, Mint, Phase, Place
+from actors.domain import LAMPORTS_PER_SOL, Place
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.client import HttpTransport
 from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
 from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
 from actors.postgres_writer.leftovers import Leftovers, read_leftovers
-from actors.runtime import ArrivalClock, Budget, ChildSpec, Exceeded, RestartType, System
+from actors.runtime import ArrivalClock, Budget, ChildSpec, System
 from actors.runtime.clocks import STEP_US
 from actors.spool import Spool, SpoolError
 from actors.stream_watch import PostgresReader, StreamWatchActor, ThreadConnector, WatchState
@@ -52,14 +48,14 @@ from actors.supervisor.accounts import trades_in
 from actors.supervisor.drain import DrainPlan
 from actors.supervisor.gauges import show_journal, show_runtime
 from actors.supervisor.roster import Roster
-from actors.tracker import TrackerActor, TrackerState, tracker_state
+from actors.tracker.nursery import Nursery
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
 from api.commands import status
 from db import create_pool, migrate
 from db.dsn import mask_dsn
 from db.embedded import EmbeddedPostgres
-from db.errors import DatabaseError, DatabaseUnavailableError
-from db.instance import Holding, InstanceLock
+from db.errors import DatabaseError, MigrationError
+from db.keeper import DatabaseKeeper
 from settings import Secret, Settings, SettingsError, describe, load, secret_values
 from simulator.cli import record, replay, simulate, webhook
 from telemetry import Telemetry, configure_logging
@@ -82,12 +78,9 @@ JOURNAL: Final = "journal"
 """The journal's folder below STATE_DIR."""
 
 _CLOSE_S: Final = 5.0
-_LOOK_S: Final = 5.0
-_TRACKER_CAPACITY: Final = 4_096
 _WRITER_CAPACITY: Final = 50_000
 _DISCOVERY_CAPACITY: Final = 250_000
 """Above the load at which the socket is not read: creates are never refused."""
-_ENDS: Final = 65_536
 
 
 class CannotStart(Exception):  # noqa: N818 - it names what is wrong
@@ -96,56 +89,6 @@ class CannotStart(Exception):  # noqa: N818 - it names what is wrong
     def __init__(self, text: str, exit_code: int = EXIT_GAVE_UP) -> None:
         self.exit_code = exit_code
         super().__init__(text)
-
-
-class Nursery:
-    """Makes the child specs of trackers, and remembers where the spans of ended ones end.
-
-    A mint that is tracked again may not write into a span that its last tracker wrote, and the
-    database may not have that row yet. Bounded: the newest `_ENDS` mints.
-    """
-
-    def __init__(self, settings: Settings, leftovers: Leftovers) -> None:
-        self._settings = settings
-        self._leftovers = leftovers
-        self._states: dict[Mint, TrackerState] = {}
-        self._ends: OrderedDict[Mint, int] = OrderedDict()
-
-    def completed(self, track: TrackMint) -> TrackMint:
-        """Add where the newest known row of the mint ends: in the database, on disk, or written."""
-        spooled_us = self._leftovers.rows_end_us.get(track.mint, 0)
-        ended_us = self._ends.pop(track.mint, 0)
-        last_row_us = max(track.last_row_us or 0, spooled_us, ended_us) or None
-        return msgspec.structs.replace(track, last_row_us=last_row_us)
-
-    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
-        """Describe the tracker of a mint; its state lives in this spec and outlives restarts."""
-        state = tracker_state(track, phases, self._settings)
-        self._states[track.mint] = state
-        return ChildSpec(
-            name=tracker_name(track.mint),
-            kind="tracker",
-            actor=TrackerActor,
-            make=lambda context: TrackerActor(context, state, WRITERS),
-            restart=RestartType.TRANSIENT,
-            exceeded=Exceeded.QUARANTINE,
-            budget=Budget(intensity=5, period_s=300.0),
-            capacity=_TRACKER_CAPACITY,
-        )
-
-    @property
-    def aths(self) -> int:
-        """How many trackers know an all-time high."""
-        return sum(1 for state in list(self._states.values()) if state.ath is not None)
-
-    def ended(self, mint: Mint) -> None:
-        """Let the state of a tracker go."""
-        state = self._states.pop(mint, None)
-        if state is None:
-            return
-        self._ends[mint] = state.covered_until_us
-        while len(self._ends) > _ENDS:
-            self._ends.popitem(last=False)
 
 
 class Tree:
@@ -170,7 +113,7 @@ class Tree:
         self._journal = journal
         self._tail = journal.open() if journal else Tail()
         self._leftovers, self._batched_seq = self._read_spool()
-        self.nursery = Nursery(self.settings, self._leftovers)
+        self.nursery = Nursery(self.settings, WRITERS, self._leftovers.rows_end_us)
         self._migrated = False
         self._finished = finished
 
@@ -338,9 +281,7 @@ class Service:
         self._clock = ArrivalClock()
         self._telemetry = Telemetry()
         self._system: System | None = None
-        self._embedded_server: EmbeddedPostgres | None = None
-        self._instance_lock: InstanceLock | None = None
-        self._next_look_s = 0.0
+        self._keeper: DatabaseKeeper | None = None
 
     def start(self) -> None:
         """Start everything.
@@ -370,7 +311,8 @@ class Service:
     def wait(self) -> int:
         """Wait for the end of the drain and return the exit code."""
         while not self._finished.wait(1.0):
-            self._look_after_database()
+            if self._keeper is not None:
+                self._keeper.look_after()
             if self._system is not None:
                 self._system.report_stalls(self.settings.stall_seconds)
             offset_us = self._clock.discipline()
@@ -408,9 +350,11 @@ class Service:
                 f"mintwatch runs already with STATE_DIR {folder} ({holder}): stop that one, or "
                 "give this one another STATE_DIR."
             ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
+        with suppress(OSError):
+            # Who holds it is a courtesy: on a full disk the lock holds all the same.
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}")
+            lock.flush()
 
     def _start_neighbours(self) -> None:
         """Start the built-in server and receiver, where they are wanted; they stop last."""
@@ -430,68 +374,18 @@ class Service:
         self.settings = settings
 
     def _open_database(self) -> str:
-        """Start or reach the database and bring its tables up to date; one that is away waits."""
-        dsn = self.settings.db_dsn.get_secret_value() if self.settings.db_dsn else self._embedded()
+        given = self.settings.db_dsn
+        keeper = DatabaseKeeper(
+            given.get_secret_value() if given else None, self.settings.state_dir
+        )
+        self._keeper = keeper
+        self._stack.callback(keeper.close)
         try:
-            applied = migrate(dsn)
-        except psycopg.OperationalError as error:
-            self._log.warning(
-                "database_away",
-                database=mask_dsn(dsn),
-                cause=str(error).strip().splitlines()[0],
-                hint="coins are tracked once it is there; trying again",
-            )
-        except DatabaseError as error:
+            return keeper.open()
+        except MigrationError as error:
             raise CannotStart(str(error), EXIT_BAD_CONFIGURATION) from error
-        else:
-            self._log.info("database_ready", database=mask_dsn(dsn), migrations=len(applied))
-        self._take_database(dsn)
-        return dsn
-
-    def _take_database(self, dsn: str) -> None:
-        lock = InstanceLock(dsn)
-        self._stack.callback(lock.release)
-        self._instance_lock = lock
-        if lock.keep() is Holding.THEIRS:
-            raise CannotStart(
-                f"another mintwatch writes to {mask_dsn(dsn)} ({lock.holder}): stop that one, or "
-                "point DB_DSN at another database."
-            )
-
-    def _embedded(self) -> str:
-        server = EmbeddedPostgres(self.settings.state_dir)
-        try:
-            dsn = server.start()
-        except DatabaseUnavailableError as error:
+        except DatabaseError as error:
             raise CannotStart(str(error)) from error
-        self._stack.callback(server.stop)
-        self._embedded_server = server
-        return dsn
-
-    def _look_after_database(self) -> None:
-        """Keep the lock on the database, and the embedded PostgreSQL running."""
-        if time.monotonic() < self._next_look_s:
-            return
-        self._next_look_s = time.monotonic() + _LOOK_S
-        self._revive_embedded()
-        lock = self._instance_lock
-        if lock is not None and lock.keep() is Holding.THEIRS:
-            self._log.error(
-                "database_shared",
-                holder=lock.holder,
-                hint="two mintwatch write to one database: stop one of them",
-            )
-
-    def _revive_embedded(self) -> None:
-        server = self._embedded_server
-        if server is None:
-            return
-        try:
-            if not server.status().running:
-                self._log.error("embedded_database_died", action="starting it again")
-                server.start()
-        except DatabaseUnavailableError as error:
-            self._log.error("embedded_database_away", cause=str(error))
 
     def _serve_api(self, system: System, dsn: str) -> int:
         pool = create_pool(
@@ -548,18 +442,23 @@ class Service:
 
     def _say_where(self, dsn: str, port: int) -> None:
         """Tell a person, in a few lines, what this is connected to and where to look."""
-        settings = self.settings
-        host = settings.api_host
-        feed = settings.replay_path or settings.ws_uri
-        webhook_url = describe(settings)["N8N_WEBHOOK_URL"] or "no webhook"
-        for label, value in (
-            ("feed", f"{feed} ({settings.feed_kind}), activation by {settings.activation}"),
-            ("database", mask_dsn(dsn)),
-            ("n8n", webhook_url),
-            ("state", settings.state_dir),
-            ("look at", f"http://{host}:{port}/health   http://{host}:{port}/docs"),
-        ):
+        for label, value in _places(self.settings, mask_dsn(dsn), port):
             click.echo(f"  {label:<9} {value}", file=self._out)
+
+
+def _places(settings: Settings, database: str, port: int) -> list[tuple[str, str]]:
+    """List what a run is connected to; nothing in here is secret."""
+    address = f"http://{settings.api_host}:{port}"
+    feed = settings.replay_path or settings.ws_uri
+    if settings.feed_kind == "simulator" and "ws_uri" not in settings.model_fields_set:
+        feed = "the built-in market"
+    return [
+        ("feed", f"{feed} ({settings.feed_kind}), activation by {settings.activation}"),
+        ("database", database),
+        ("n8n", str(describe(settings)["N8N_WEBHOOK_URL"] or "no webhook")),
+        ("state", str(settings.state_dir)),
+        ("look at", f"{address}/health   {address}/docs"),
+    ]
 
 
 def _accountant(system: System) -> Callable[[DeadLetter], None]:
@@ -608,6 +507,11 @@ def check() -> None:
     settings = _settings(dict(os.environ))
     for name, value in describe(settings).items():
         click.echo(f"{name}={'' if value is None else value}")
+    click.echo("\nmintwatch run would connect to:")
+    dsn = settings.db_dsn
+    database = mask_dsn(dsn.get_secret_value()) if dsn else "the embedded PostgreSQL"
+    for label, value in _places(settings, database, settings.api_port):
+        click.echo(f"  {label:<9} {value}")
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
 

@@ -10,7 +10,7 @@ import zlib
 from typing import Final
 
 from actors.domain import AllTimeHigh, FeedState, Mint, Phase, Wallet
-from actors.runtime.messages import Control, Message
+from actors.runtime.messages import ActorReport, Control, Message
 
 SUPERVISOR: Final = "supervisor"
 CONNECTION: Final = "connection"
@@ -254,3 +254,90 @@ class CachedCoinReport(Message, frozen=True):
     activated: bool
     subscription_active: bool
     cached_trades: int
+
+
+class ReloadConfig(Control, frozen=True):
+    """The API wants streams and phases re-read at once. Reply: `ConfigReloaded`, behind that."""
+
+
+class ConfigReloaded(Message, frozen=True):
+    """Streams and phases have been re-read, or will be once the database is back."""
+
+    phases_before: tuple[Phase, ...]
+    """The phases that were in force until then."""
+
+
+class Outcome(Message, frozen=True):
+    """Reply to a command of an operator."""
+
+    found: bool
+    """Whether what the command names is there."""
+    refusal: str | None = None
+    """Why nothing was done although it is there, as a sentence that says what to do."""
+
+
+class GetTracker(Control, frozen=True):
+    """Query: what is known of a mint in memory, and of its actor? Reply: `TrackerOverview`."""
+
+    mint: Mint
+
+
+class TrackerOverview(Message, frozen=True):
+    """A tracked or cached coin, and the actor that tracks it."""
+
+    actor: ActorReport | None
+    """None: the mint has no tracker."""
+    live: TrackerReport | CachedCoinReport | None
+    """None: neither tracked nor cached, or its actor does not run."""
+
+
+class ChoosePhase(Control, frozen=True):
+    """An operator moves a coin to another regular phase.
+
+    Reply: `actors.tracker.messages.PhaseChosen`, or None when the mint has no tracker.
+    """
+
+    mint: Mint
+    phase_id: int
+
+
+class ReviveTracker(Control, frozen=True):
+    """An operator gives a quarantined tracker another chance. Reply: `Outcome`."""
+
+    mint: Mint
+
+
+class RestartTracker(Control, frozen=True):
+    """An operator has the instance of a running tracker replaced; its state stays.
+
+    Reply: `Outcome`.
+    """
+
+    mint: Mint
+
+
+class GetDeadLetters(Control, frozen=True):
+    """Query: what did nobody handle?
+
+    Reply: tuple of `actors.runtime.DeadLetter`, newest first, `limit` at most.
+    """
+
+    limit: int
+
+
+class GetDeadLetter(Control, frozen=True):
+    """Query: one dead letter. Reply: `actors.runtime.DeadLetter`, or None."""
+
+    id: int
+
+
+class DiscardDeadLetter(Control, frozen=True):
+    """An operator lets a dead letter go. Its trades stay dead in the books. Reply: `Outcome`."""
+
+    id: int
+
+
+class RetryDeadLetter(Control, frozen=True):
+    """An operator has a dead letter's message sent to the same actor again. Reply: `Outcome`."""
+
+    id: int

@@ -15,6 +15,7 @@ from api import auth, problems
 from api.database import Database
 from api.routes import (
     actors,
+    analytics,
     candles,
     coins,
     config,
@@ -22,9 +23,11 @@ from api.routes import (
     feed,
     health,
     ledger,
+    letters,
     metrics,
     phases,
     streams,
+    trackers,
 )
 from api.schemas import Problem
 from api.services import Services, attach
@@ -45,7 +48,14 @@ class _AnyText(BaseConverter):
     part_isolating = False
 
 
-_NOUNS = (health, metrics, config, phases, streams, candles, coins, actors, feed, ledger)
+_NOUNS = (
+    *(health, metrics, config, phases, streams, candles, coins, analytics, actors, trackers),
+    *(feed, ledger, letters),
+)
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1_000
 
 
 def create_app(
@@ -53,16 +63,19 @@ def create_app(
     settings: Settings,
     telemetry: Telemetry,
     database: Pool,
+    *,
     monotonic_s: Callable[[], float] = time.monotonic,
+    now_us: Callable[[], int] = _wall_us,
 ) -> Flask:
-    """Make the application. It asks the supervisor and reads the database; it owns neither.
+    """Make the application. It asks the supervisor and uses the database; it owns neither.
 
     Args:
         gateway: The supervisor's address.
         settings: The values in force.
         telemetry: The metrics to show, and to count requests in.
-        database: A pool for reads, best one of its own with a statement timeout of a few seconds.
+        database: A pool, best one of its own with a statement timeout of a few seconds.
         monotonic_s: The clock of `uptime_seconds` while the supervisor does not answer.
+        now_us: UTC in microseconds, where streams begin and analytics look back from.
     """
     app = OpenAPI(
         "mintwatch",
@@ -79,7 +92,17 @@ def create_app(
     # A mint may hold any printable character, slashes included.
     app.url_map.merge_slashes = False
     app.url_map.converters["text"] = _AnyText
-    attach(_services(gateway, settings, telemetry, database, monotonic_s), app.extensions)
+    surroundings = Services(
+        gateway=gateway,
+        settings=settings,
+        telemetry=telemetry,
+        database=Database(database, monotonic_s, telemetry.db_query_duration_seconds.observe),
+        redactor=Redactor(secret_values(settings)),
+        monotonic_s=monotonic_s,
+        now_us=now_us,
+        started_s=monotonic_s(),
+    )
+    attach(surroundings, app.extensions)
     auth.register(app, settings)
     problems.register(app)
     for noun in _NOUNS:
@@ -87,24 +110,6 @@ def create_app(
     app.register_blueprint(docs.blueprint)
     app.after_request(_counting(telemetry))
     return app
-
-
-def _services(
-    gateway: Gateway,
-    settings: Settings,
-    telemetry: Telemetry,
-    database: Pool,
-    monotonic_s: Callable[[], float],
-) -> Services:
-    return Services(
-        gateway=gateway,
-        settings=settings,
-        telemetry=telemetry,
-        database=Database(database, monotonic_s, telemetry.db_query_duration_seconds.observe),
-        redactor=Redactor(secret_values(settings)),
-        monotonic_s=monotonic_s,
-        started_s=monotonic_s(),
-    )
 
 
 def _counting(telemetry: Telemetry) -> Callable[[Response], Response]:

@@ -1,4 +1,4 @@
-"""Who may call, and how: host names, bearer token, size of bodies, headers of answers."""
+"""Who may call, and how: host names, bearer token, size and form of bodies, headers of answers."""
 
 from __future__ import annotations
 
@@ -64,11 +64,23 @@ def register(app: Flask, settings: Settings) -> None:
             )
         if token is not None and not token_fits(request.headers.get("Authorization"), token):
             return _unauthorised()
+        if request.is_json and not _body_is_object():
+            return problem(400, "The body is no JSON object: see /docs for what it may hold.")
         return None
 
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.before_request(check)
     app.after_request(_harden)
+
+
+def _body_is_object() -> bool:
+    """Say whether the body, if there is one, can be read and has named values."""
+    if not request.get_data(cache=True):
+        return True
+    try:
+        return isinstance(request.get_json(silent=True), dict)
+    except RecursionError:
+        return False
 
 
 def _unauthorised() -> Response:

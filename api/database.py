@@ -1,4 +1,4 @@
-"""The API's reads from PostgreSQL, with short waits and one word for every way of being away."""
+"""The API's way to PostgreSQL, with short waits and one word for every way of being away."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DatabaseAway(Exception):  # noqa: N818 - it names what happened
 
 
 class Database:
-    """Reads through a pool that checks a connection before it hands it out. Thread-safe."""
+    """Lends from a pool that checks a connection before it hands it out. Thread-safe."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Database:
         clock: Callable[[], float] = time.monotonic,
         observe: Callable[[float], None] | None = None,
     ) -> None:
-        """Read through `pool`; `observe` is told how many seconds each read took."""
+        """Lend from `pool`; `observe` is told for how many seconds each time."""
         self._pool = pool
         self._observe = observe
         self._clock = clock
@@ -40,7 +40,9 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Lend a connection for one read. Waits `CHECKOUT_SECONDS` for it at most.
+        """Lend a connection for one transaction. Waits `CHECKOUT_SECONDS` for it at most.
+
+        What was changed is committed at the end of the block, or undone when it raises.
 
         Raises:
             DatabaseAway: There is none, or it broke on the way.

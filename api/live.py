@@ -1,11 +1,18 @@
-"""From what an actor says of a coin to what `/database/coins/{mint}` shows of it. Pure."""
+"""From what an actor says of a coin to what the API shows of it. Pure."""
 
 from __future__ import annotations
 
-from actors.control import CachedCoinReport, TrackerReport
+from typing import TYPE_CHECKING
+
+from actors.control import CachedCoinReport, TrackerOverview, TrackerReport
 from actors.domain import LAMPORTS_PER_SOL
-from api.health import iso
+from api.bodies import Ath, TrackerFigures, TrackerResponse
+from api.health import iso, iso_or_none
 from api.schemas import CachedCoin, LiveCandle
+from api.tree import actor_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def live_tracking(
@@ -16,15 +23,48 @@ def live_tracking(
         case TrackerReport():
             return _candle(report)
         case CachedCoinReport():
-            return CachedCoin(
-                discovered_at=iso(report.discovered_us),
-                n8n_sent=report.n8n_sent,
-                activated=report.activated,
-                subscription_active=report.subscription_active,
-                cached_trades=report.cached_trades,
-            )
+            return _cached(report)
         case None:
             return None
+
+
+def overview(
+    mint: str, found: TrackerOverview, mask: Callable[[str | None], str | None]
+) -> TrackerResponse:
+    """Show a coin as its actors see it; `mask` hides secrets in a last error."""
+    return TrackerResponse(
+        mint=mint,
+        actor=None if found.actor is None else actor_of(found.actor, mask),
+        tracker=_figures(found.live) if isinstance(found.live, TrackerReport) else None,
+        cached=_cached(found.live) if isinstance(found.live, CachedCoinReport) else None,
+    )
+
+
+def _figures(report: TrackerReport) -> TrackerFigures:
+    ath = report.ath
+    return TrackerFigures(
+        phase_id=report.phase_id,
+        window_start=iso_or_none(report.window_start_us),
+        window_end=iso_or_none(report.window_end_us),
+        candle=_candle(report),
+        trades_total=report.trades_total,
+        candles_total=report.candles_total,
+        ath=None if ath is None else Ath(price_sol=ath.price_sol, at=iso(ath.at_us)),
+        age_since=iso(report.created_us),
+        creator=report.creator,
+        covered=report.covered,
+        graduated=report.graduated,
+    )
+
+
+def _cached(report: CachedCoinReport) -> CachedCoin:
+    return CachedCoin(
+        discovered_at=iso(report.discovered_us),
+        n8n_sent=report.n8n_sent,
+        activated=report.activated,
+        subscription_active=report.subscription_active,
+        cached_trades=report.cached_trades,
+    )
 
 
 def _candle(report: TrackerReport) -> LiveCandle:

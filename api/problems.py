@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -12,11 +13,15 @@ from werkzeug.exceptions import HTTPException
 
 from api.database import DatabaseAway
 from api.gateway import NotAnswered
-from api.schemas import Problem
+from api.schemas import Problem, Schema
+from db.errors import PhaseRefusedError
 
 if TYPE_CHECKING:
     from flask_openapi3.types import ResponseDict
     from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+    from actors.control import Outcome
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -27,6 +32,8 @@ _SENTENCES: Final = {
     413: "The body is larger than 64 KiB: send a smaller one.",
     415: "The body must be JSON: send it with the header Content-Type: application/json.",
 }
+_MISTAKES: Final = 10
+_NAME_SHOWN: Final = 64
 _ELSE: Final = "The request cannot be answered: see /docs for what can be asked."
 
 
@@ -47,12 +54,24 @@ def problem(status: int, detail: str) -> Response:
     return Response(json.dumps(body.model_dump()), status=status, content_type=MEDIA_TYPE)
 
 
-def answers(model: type[BaseModel], *refusals: int) -> ResponseDict:
+def check(outcome: Outcome, unknown: str) -> None:
+    """Refuse what could not be done.
+
+    Raises:
+        ProblemError: 404 with `unknown` when there is no such thing, 409 with the reason if not.
+    """
+    if not outcome.found:
+        raise ProblemError(404, unknown)
+    if outcome.refusal is not None:
+        raise ProblemError(409, outcome.refusal)
+
+
+def answers(model: type[BaseModel], *refusals: int, success: int = 200) -> ResponseDict:
     """Describe the answers of a route for the OpenAPI document: its body, and why it may refuse.
 
     A request that does not fit (400) or lacks the token (401) can be refused everywhere.
     """
-    return {200: model} | refused(400, 401, *refusals)
+    return {success: model} | refused(400, 401, *refusals)
 
 
 def open_answers(model: type[BaseModel], *refusals: int) -> ResponseDict:
@@ -74,11 +93,32 @@ def refused(*statuses: int) -> ResponseDict:
 
 def invalid(error: ValidationError) -> Response:
     """Refuse parameters or a body that do not fit, naming every field."""
+    known = _fields_of(error.title)
     found = "; ".join(
-        f"{'.'.join(str(part) for part in mistake['loc']) or 'body'}: {mistake['msg']}"
-        for mistake in error.errors(include_url=False, include_input=False)
+        _mistake(mistake, known)
+        for mistake in error.errors(include_url=False, include_input=False)[:_MISTAKES]
     )
     return problem(400, f"The request does not fit ({found}): correct it and send it again.")
+
+
+def _mistake(mistake: ErrorDetails, known: list[str]) -> str:
+    place = ".".join(str(part)[:_NAME_SHOWN] for part in mistake["loc"]) or "body"
+    if mistake["type"] != "extra_forbidden":
+        return f"{place}: {mistake['msg']}"
+    close = difflib.get_close_matches(place, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
+    return f"{place} is not known here, {hint}"
+
+
+def _fields_of(model: str) -> list[str]:
+    """List what a model of this name takes."""
+    waiting, found = [Schema], list[str]()
+    while waiting:
+        schema = waiting.pop()
+        waiting += schema.__subclasses__()
+        if schema.__name__ == model:
+            found = list(schema.model_fields)
+    return found
 
 
 def register(app: Flask) -> None:
@@ -86,6 +126,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(ProblemError, lambda error: problem(error.status, error.detail))
     app.register_error_handler(NotAnswered, _not_answered)
     app.register_error_handler(DatabaseAway, _database_away)
+    app.register_error_handler(PhaseRefusedError, lambda error: problem(400, str(error)))
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(psycopg.Error, _unexpected)
     app.register_error_handler(Exception, _unexpected)

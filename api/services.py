@@ -30,6 +30,8 @@ class Services:
     redactor: Redactor
     """Masks the secrets in texts that come from elsewhere, such as error messages."""
     monotonic_s: Callable[[], float]
+    now_us: Callable[[], int]
+    """UTC in microseconds."""
     started_s: float
     """When the application was made, on that clock."""
 

@@ -27,6 +27,10 @@ class DsnError(DatabaseError, ValueError):
     """The connection string cannot be used; the text never holds any part of it."""
 
 
+class DatabaseInUseError(DatabaseError):
+    """Another instance of mintwatch writes to this database."""
+
+
 class MigrationError(DatabaseError):
     """The tables cannot be brought to what mintwatch needs; the database is as it was before."""
 

@@ -192,7 +192,9 @@ class Dispatch:
         if before_us > self._state.released_us and not self._state.is_recovering:
             self._state.released_us = before_us
             self._note(RELEASED, None, before_us=before_us)
-            self._journal.release_before(before_us - MEMORY_US)
+            # What is kept for the memory alone gives way before the socket does.
+            memory_us = 0 if self.journal_is_full else MEMORY_US
+            self._journal.release_before(before_us - memory_us)
 
     # What is known of the feed.
 

@@ -15,6 +15,7 @@ be remembered of them.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from actors.connection.coverage import Change
@@ -27,7 +28,7 @@ from actors.domain import US_PER_SECOND, Coin, Mint, Trade
 from actors.tracker.messages import CoverageChanged, TradesRemembered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from actors.connection.dispatch import Dispatch
     from actors.connection.journal_records import Record
@@ -40,6 +41,10 @@ STOPPED: Final = "tracker_stopped"
 MEMORY_US: Final = 600 * US_PER_SECOND
 """Trackers remember trades for this long, discovery names for less."""
 SLICE_FRAMES: Final = 256
+SLICE_US: Final = 50_000
+"""As long as a live slice at most, so that what ends on the feed clock ends where it ended live."""
+SEARCH_RECORDS: Final = 4_096
+"""Looked through in one step, about 20 ms."""
 CONGESTED_AT: Final = 2_000
 """Below the bound of a tracker's mailbox: a replay can wait, and loses nothing by it."""
 
@@ -70,16 +75,23 @@ class History(Protocol):
         """Walk the records from a time on, up to a sequence number, of one mint or of all."""
 
 
-def needed_from(history: History, tail_us: int) -> tuple[int, dict[Mint, int]]:
-    """Find from where the journal is needed, and which mints' tracking has ended.
+def needed_from(
+    history: History, tail_us: int
+) -> Generator[None, None, tuple[int, dict[Mint, int]]]:
+    """Find from where the journal is needed, and which mints' tracking has ended since.
 
     The note of what is released is renewed every few seconds, so it is looked for near the end
-    first, and everywhere only when the end has none.
+    first, and everywhere only when the end has none, or one of something older.
+
+    Yields:
+        Now and then, so that somebody else can have a turn.
     """
     for since_us in (max(0, tail_us - MEMORY_US), 0):
         released: int | None = None
         stopped: dict[Mint, int] = {}
-        for record in history.records(since_us=since_us):
+        for number, record in enumerate(history.records(since_us=since_us), 1):
+            if number % SEARCH_RECORDS == 0:
+                yield
             if not isinstance(record, Fact):
                 continue
             if record.name == RELEASED:
@@ -87,8 +99,9 @@ def needed_from(history: History, tail_us: int) -> tuple[int, dict[Mint, int]]:
                 released = before_us if isinstance(before_us, int) else released
             elif record.name == STOPPED and record.mint is not None:
                 stopped[record.mint] = record.seq
-        if released is not None and released - MEMORY_US >= since_us:
-            return released, stopped
+        if released is not None and released >= since_us:
+            # Whatever has ended since was noted later.
+            break
     return released or 0, stopped
 
 
@@ -103,22 +116,19 @@ class Recovery:
         self._dispatch = dispatch
         self._history = history
         self._records: Iterator[Record] | None = None
+        self._ahead: Frame | None = None
+        self._search: Iterator[None] | None = None
 
     def begin(self) -> None:
         """Start, or go on behind what another instance has handed on."""
         recovery = self._state.recovery
         if recovery is None or recovery.is_done:
             return
-        if not recovery.is_begun:
-            tail_us = self._state.tail_us
-            recovery.needed_from_us, recovery.stopped = needed_from(self._history, tail_us)
-            recovery.position_us = max(0, recovery.needed_from_us - 1)
-            recovery.is_begun = True
-        self._records = self._history.records(
-            since_us=max(0, recovery.needed_from_us - MEMORY_US), before_seq=recovery.before_seq
-        )
-        for _ in range(recovery.replayed):
-            next(self._records, None)
+        recovery.is_begun = True
+        if recovery.is_located:
+            self._open_tail(recovery)
+        else:
+            self._search = self._locate(recovery)
 
     def step(self) -> bool:
         """Hand on one slice: of the tail, then of what queued behind it.
@@ -131,28 +141,64 @@ class Recovery:
             return False
         if self._context.queued_events() > CONGESTED_AT:
             return False
-        if recovery.is_past_tail:
+        if self._search is not None:
+            self._go_on_searching(self._search)
+        elif recovery.is_past_tail:
             self._step_pending(recovery)
         else:
             self._step_tail(recovery)
         return True
 
+    # Where the tail begins.
+
+    def _go_on_searching(self, search: Iterator[None]) -> None:
+        if next(search, self) is self:
+            self._search = None
+
+    def _locate(self, recovery: RecoveryState) -> Iterator[None]:
+        found = yield from needed_from(self._history, self._state.tail_us)
+        recovery.needed_from_us, recovery.stopped = found
+        recovery.position_us = max(0, recovery.needed_from_us - 1)
+        recovery.is_located = True
+        self._open_tail(recovery)
+
+    def _open_tail(self, recovery: RecoveryState) -> None:
+        self._records = self._history.records(
+            since_us=max(0, recovery.needed_from_us - MEMORY_US), before_seq=recovery.before_seq
+        )
+        for _ in range(recovery.replayed):
+            next(self._records, None)
+
     # The tail.
 
     def _step_tail(self, recovery: RecoveryState) -> None:
-        frames: list[Frame] = []
-        for record in self._records or ():
-            recovery.replayed += 1
-            if isinstance(record, Frame):
-                frames.append(record)
-                if len(frames) >= SLICE_FRAMES:
-                    break
+        frames, passed = self._next_slice(recovery)
         if not frames:
             self._end_tail(recovery)
             return
         wanted = self._sort_out(recovery, frames)
         self._hand_on(recovery, wanted)
         self._move_on(recovery, frames[-1].at_us)
+        # Last: should this fail, the next instance hands on what is known already, which is
+        # harmless, rather than nothing.
+        recovery.replayed += passed
+
+    def _next_slice(self, recovery: RecoveryState) -> tuple[list[Frame], int]:
+        """Take the next frames of the tail, and count the records passed with them."""
+        frames: list[Frame] = []
+        passed = 0
+        while len(frames) < SLICE_FRAMES:
+            record = self._ahead or next(self._records or iter(()), None)
+            self._ahead = None
+            if record is None:
+                break
+            if isinstance(record, Frame):
+                if _is_too_late(record, frames, recovery.needed_from_us):
+                    self._ahead = record
+                    break
+                frames.append(record)
+            passed += 1
+        return frames, passed
 
     def _sort_out(self, recovery: RecoveryState, frames: list[Frame]) -> list[Frame]:
         """Leave out what counts no more, and see to it that it is remembered."""
@@ -163,10 +209,10 @@ class Recovery:
             event = decode(frame.data, frame.seq, frame.at_us)
             if isinstance(event, Trade) and self._lies_in_rows(recovery, event):
                 trades.setdefault(event.mint, []).append(event)
-            elif isinstance(event, Coin) and frame.at_us < recovery.needed_from_us:
-                coins.append(event)
             elif frame.at_us >= recovery.needed_from_us and not self._has_ended(recovery, event):
                 wanted.append(frame)
+            elif isinstance(event, Coin):
+                coins.append(event)
         for mint, known in trades.items():
             recovery.remembered += len(known)
             self._context.ref(tracker_name(mint)).offer(TradesRemembered(tuple(known)))
@@ -204,17 +250,19 @@ class Recovery:
 
     def _step_pending(self, recovery: RecoveryState) -> None:
         frames: list[Frame] = []
-        while recovery.pending and len(frames) < SLICE_FRAMES:
-            item = recovery.pending.popleft()
-            if isinstance(item, Change):
-                self._hand_on(recovery, frames)
-                frames = []
-                self._tell_coverage(item)
-            else:
-                frames.append(item)
+        pending = recovery.pending
+        while pending and isinstance(pending[0], Change):
+            self._tell_coverage(pending[0])
+            pending.popleft()
+        for item in islice(pending, SLICE_FRAMES):
+            if isinstance(item, Change) or _is_too_late(item, frames, 0):
+                break
+            frames.append(item)
         if frames:
             self._hand_on(recovery, frames)
             self._move_on(recovery, frames[-1].at_us)
+        for _ in frames:
+            pending.popleft()
         if not recovery.pending:
             recovery.is_done = True
             recovery.stopped = {}
@@ -258,3 +306,10 @@ class Recovery:
         self._context.ref(tracker_name(change.mint)).offer(
             CoverageChanged(change.covered, change.at_us)
         )
+
+
+def _is_too_late(frame: Frame, slice_: list[Frame], from_us: int) -> bool:
+    """Say whether a frame is too late for a slice; one from before `from_us` may be long."""
+    if not slice_ or slice_[0].at_us < from_us:
+        return False
+    return frame.at_us - slice_[0].at_us >= SLICE_US

@@ -24,6 +24,8 @@ class RecoveryState(msgspec.Struct):
     replayed: int = 0
     """Records passed so far; a restarted instance goes on behind them."""
     is_begun: bool = False
+    is_located: bool = False
+    """It is known from where the tail is needed."""
     is_past_tail: bool = False
     """The tail is through; what queued behind it is next."""
     is_done: bool = False

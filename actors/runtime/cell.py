@@ -67,6 +67,7 @@ class Cell:
         self.actor: Actor | None = None
         self.status: Any = None
         self.stop_requested = False
+        self.renewal_requested = False
         self.failures_s: deque[float] = deque(maxlen=_HISTORY)
         self.restarts = 0
         self.handled = 0
@@ -117,7 +118,7 @@ class Cell:
         if self.stop_requested:
             return self.state is not CellState.STOPPED
         if self.state is CellState.RUNNING:
-            return self.mailbox.deliverable
+            return self.renewal_requested or self.mailbox.deliverable
         return self.state is CellState.STARTING
 
     # A turn: the only place where an actor's code runs.
@@ -127,6 +128,8 @@ class Cell:
         if self.stop_requested:
             self._end()
             return
+        if self.renewal_requested:
+            self._renew()
         if self.state is CellState.STARTING:
             self._start_instance()
         deadline_ns = time.monotonic_ns() + TURN_NS
@@ -231,6 +234,18 @@ class Cell:
             self.restarts += 1
             self.state = CellState.STARTING
             self._on_mail()
+
+    def renew_soon(self) -> None:
+        """Replace the running instance at the next turn, in the actor's own thread."""
+        self.renewal_requested = True
+        self._on_mail()
+
+    def _renew(self) -> None:
+        self.renewal_requested = False
+        if self.state is CellState.RUNNING:
+            self._drop_instance()
+            self.restarts += 1
+            self.state = CellState.STARTING
 
     def end_soon(self) -> None:
         """Stop in order in the actor's own thread, overtaking what waits in the mailbox."""

@@ -62,6 +62,20 @@ class DeadLetters:
         with self._lock:
             return list(self._letters)
 
+    def get(self, letter_id: int) -> DeadLetter | None:
+        """Find one that is kept; None when there is none of this id."""
+        with self._lock:
+            return next((letter for letter in self._letters if letter.id == letter_id), None)
+
+    def remove(self, letter_id: int) -> DeadLetter | None:
+        """Let one go and return it; None when there is none of this id. Counts stay."""
+        with self._lock:
+            for index, letter in enumerate(self._letters):
+                if letter.id == letter_id:
+                    del self._letters[index]
+                    return letter
+        return None
+
     def counts(self) -> dict[str, int]:
         """Count all dead letters so far by reason."""
         with self._lock:

@@ -48,6 +48,7 @@ from actors.runtime import (
     Flush,
     Message,
 )
+from actors.supervisor.desk import Desk
 from actors.supervisor.drain import DrainPlan, Stage
 from actors.supervisor.health import health_report
 from actors.supervisor.retention import needed_from_us
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
     from actors.runtime import ChildSpec, Ref
     from actors.runtime.cell import CellState
-    from actors.runtime.dead_letters import DeadLetter
+    from actors.runtime.dead_letters import DeadLetter, DeadLetters
 
 TRACKER: Final = "tracker"
 RETENTION_S: Final = 10.0
@@ -79,6 +80,13 @@ class Tree(Protocol):
 
     def state_of(self, name: str) -> CellState | None:
         """Tell the state of a child."""
+
+    def restart(self, name: str) -> bool:
+        """Have the instance of a running child replaced; False when it is not running."""
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The messages that nobody handled."""
 
     def reports(self) -> tuple[ActorReport, ...]:
         """Describe every actor."""
@@ -156,6 +164,7 @@ class SupervisorActor(Actor):
         self._nursery = nursery
         self._writers = writers
         self._finished = finished
+        self._desk = Desk(context, tree)
 
     def on_start(self) -> None:
         """Begin to look, every few seconds, what the journal is still needed for."""
@@ -215,11 +224,12 @@ class SupervisorActor(Actor):
             case GetLedger():
                 return self._ledger()
             case GetFeed():
-                return self.context.forward(CONNECTION, message)
+                self.context.forward(CONNECTION, message)
             case GetLiveCoin(mint):
-                return self._forward_live(mint, message)
+                self._forward_live(mint, message)
             case _:
-                raise TypeError(f"the supervisor does not take {type(message).__name__}")
+                return self._desk.answer(message, self._state.phases)
+        return None
 
     def _forward_live(self, mint: Mint, message: GetLiveCoin) -> None:
         if mint not in self._state.roster:

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from actors.control import ConfigReloaded as Reloaded
+from actors.control import ReloadConfig
+from api.bodies import ConfigReloaded
 from api.problems import answers
 from api.schemas import ConfigResponse
 from api.services import services
+from db import phases
 from settings import mask_dsn, mask_url
 
 if TYPE_CHECKING:
@@ -22,6 +26,30 @@ blueprint = APIBlueprint("config", __name__, abp_tags=[Tag(name="config")])
 def read_config() -> dict[str, Any]:
     """Give the settings in force, secrets masked."""
     return config_of(services().settings).model_dump()
+
+
+@blueprint.post(
+    "/reload-config",
+    summary="Read streams and phases again",
+    responses=answers(ConfigReloaded, 503, 504),
+)
+def reload_config() -> dict[str, Any]:
+    """Have streams and phases read at once, and say whose candles get another length."""
+    known = services()
+    reloaded: Reloaded = known.ask(ReloadConfig())
+    before = {phase.id: phase.interval_seconds for phase in reloaded.phases_before}
+    with known.database.connection() as connection:
+        changed = [
+            phase.id
+            for phase in phases.all_phases(connection)
+            if before.get(phase.id, phase.interval_seconds) != phase.interval_seconds
+        ]
+        updated = sum(phases.streams_in_phase(connection, phase_id) for phase_id in changed)
+    return ConfigReloaded(
+        message="Streams and phases were read again.",
+        config=config_of(known.settings),
+        updated_streams=updated,
+    ).model_dump()
 
 
 def config_of(settings: Settings) -> ConfigResponse:

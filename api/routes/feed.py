@@ -9,11 +9,14 @@ from flask_openapi3.models.tag import Tag
 
 from actors.connection.messages import FeedReport, GetFeed
 from actors.control import CONNECTION
+from actors.domain import Mint
+from api.bodies import GapsQuery, GapsResponse
 from api.gateway import NotAnswered
 from api.health import iso, iso_or_none
 from api.problems import answers
 from api.schemas import FeedResponse
 from api.services import ASK_SECONDS, Services, services
+from db import gaps
 
 blueprint = APIBlueprint("feed", __name__, abp_tags=[Tag(name="feed")])
 
@@ -26,6 +29,19 @@ def read_feed() -> dict[str, Any]:
     if report is None:
         raise NotAnswered(CONNECTION, ASK_SECONDS)
     return _feed(report, known).model_dump()
+
+
+@blueprint.get(
+    "/feed/gaps",
+    summary="What was not observed",
+    responses=answers(GapsResponse, 503),
+)
+def list_gaps(query: GapsQuery) -> dict[str, Any]:
+    """Give rows of feed_gaps, newest first, of all or of what concerns one coin."""
+    mint = None if query.mint is None else Mint(query.mint)
+    with services().database.connection() as connection:
+        rows = list(gaps.recent_gaps(connection, query.limit, mint))
+    return GapsResponse(gaps=rows, count=len(rows), limit=query.limit).model_dump()
 
 
 def _feed(report: FeedReport, known: Services) -> FeedResponse:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api.problems import answers
+from api.bodies import PhaseCreate, PhaseCreated, PhaseDeleted, PhasePath, PhaseUpdate, PhaseUpdated
+from api.problems import ProblemError, answers
 from api.schemas import Phase, PhasesResponse
 from api.services import services
 from db import phases
 
+if TYPE_CHECKING:
+    from actors.domain import Phase as Row
+
 blueprint = APIBlueprint("phases", __name__, abp_tags=[Tag(name="phases")])
+
+_UNKNOWN = "There is no phase of this id: see /database/phases."
 
 
 @blueprint.get("/database/phases", summary="Every phase", responses=answers(PhasesResponse, 503))
@@ -20,14 +26,59 @@ def list_phases() -> dict[str, Any]:
     """Give every phase, by id."""
     with services().database.connection() as connection:
         rows = phases.all_phases(connection)
-    shown = [
-        Phase(
-            id=row.id,
-            name=row.name,
-            interval_seconds=row.interval_seconds,
-            min_age_minutes=row.min_age_minutes,
-            max_age_minutes=row.max_age_minutes,
-        )
-        for row in rows
-    ]
+    shown = [_phase(row) for row in rows]
     return PhasesResponse(phases=shown, count=len(shown)).model_dump()
+
+
+@blueprint.post("/database/phases", summary="Add a phase", responses=answers(PhaseCreated, 503))
+def create_phase(body: PhaseCreate) -> dict[str, Any]:
+    """Add a regular phase under the first free id of 1 to 98."""
+    with services().database.connection() as connection:
+        row = phases.create_phase(connection, **body.model_dump())
+    return PhaseCreated(message=f"Phase {row.id} is added.", phase=_phase(row)).model_dump()
+
+
+@blueprint.put(
+    "/database/phases/<id>",
+    summary="Change a phase",
+    responses=answers(PhaseUpdated, 404, 503),
+)
+def update_phase(path: PhasePath, body: PhaseUpdate) -> dict[str, Any]:
+    """Change some values of a regular phase; running windows end as they began."""
+    changes = body.model_dump(exclude_none=True)
+    if not changes:
+        raise ProblemError(400, "Nothing would change: give at least one value.")
+    with services().database.connection() as connection:
+        row = phases.update_phase(connection, path.id, changes)
+        if row is None:
+            raise ProblemError(404, _UNKNOWN)
+        streams = phases.streams_in_phase(connection, path.id)
+    return PhaseUpdated(
+        message=f"Phase {row.id} is changed.", phase=_phase(row), updated_streams=streams
+    ).model_dump()
+
+
+@blueprint.delete(
+    "/database/phases/<id>",
+    summary="Delete a phase",
+    responses=answers(PhaseDeleted, 404, 503),
+)
+def delete_phase(path: PhasePath) -> dict[str, Any]:
+    """Delete a regular phase; its active streams move to the next higher one, else to 99."""
+    with services().database.connection() as connection:
+        moved = phases.delete_phase(connection, path.id)
+    if moved is None:
+        raise ProblemError(404, _UNKNOWN)
+    return PhaseDeleted(
+        message=f"Phase {path.id} is deleted.", deleted_phase_id=path.id, affected_streams=moved
+    ).model_dump()
+
+
+def _phase(row: Row) -> Phase:
+    return Phase(
+        id=row.id,
+        name=row.name,
+        interval_seconds=row.interval_seconds,
+        min_age_minutes=row.min_age_minutes,
+        max_age_minutes=row.max_age_minutes,
+    )

@@ -108,7 +108,7 @@ def test_an_occupied_port_is_one_line(dsn: str, tmp_path: Path) -> None:
         with Service(
             tmp_path, DB_DSN=dsn, API_PORT=port, FEED=f"replay:{recording('market')}"
         ) as service:
-            assert service.wait() == 78
+            assert service.wait() == 1
 
     said = [line for line in service.log.splitlines() if line.startswith("mintwatch: ")]
     assert len(said) == 1
@@ -220,7 +220,7 @@ def test_database_that_goes_away_loses_nothing(door: Door, dsn: str, tmp_path: P
         before = len(rows(dsn))
         wait_until(lambda: len(rows(dsn)) > before, 20, "new rows")
         running.fault("hold")
-        wait_until(lambda: service.json("/ledger") == service.json("/ledger"), what="quiet")
+        service.settled()
         ledger = check_health(service)
         assert service.stop() == 0
 
@@ -305,6 +305,7 @@ def test_webhook_that_refuses_at_first_gets_every_coin_later(
             WS_URI=running.uri,
             DB_DSN=dsn,
             N8N_WEBHOOK_URL=webhook.url,
+            BATCH_TIMEOUT=10,
             **NO_FILTER,
         ) as service,
     ):
@@ -320,7 +321,8 @@ def test_webhook_that_refuses_at_first_gets_every_coin_later(
 def test_coins_that_no_webhook_took_are_delivered_by_the_next_run(dsn: str, tmp_path: Path) -> None:
     created = independent.creates(independent.read(recording("session")))
     port = free_port()
-    settings = {"DB_DSN": dsn, "N8N_WEBHOOK_URL": f"http://127.0.0.1:{port}/", **NO_FILTER}
+    url = f"http://127.0.0.1:{port}/"
+    settings = {"DB_DSN": dsn, "N8N_WEBHOOK_URL": url, "BATCH_TIMEOUT": 10, **NO_FILTER}
 
     with (
         start_simulator(["replay", str(recording("session")), "--speed", "0"]) as running,

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 _CHUNK = 65_536
 _COMMIT = b"COMMIT"
+_CANDLES = b"COPY mintwatch_candles"
 
 
 class CommitProxy:
     """Forwards a PostgreSQL server's socket; a context manager.
 
-    Once `arm` was called, the next connection of the writer that sends COMMIT hears nothing any
-    more, although the server does what it was told: `committing` is set then.
+    Once `arm` was called, the next connection that commits candles hears nothing any more, although
+    the server does what it was told: `committing` is set then.
     """
 
-    def __init__(self, folder: Path, dsn: str, application: str = "mintwatch writer") -> None:
+    def __init__(self, folder: Path, dsn: str) -> None:
         parts = urlsplit(dsn)
         place = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self._real = f"{place['host']}/.s.PGSQL.{place['port']}"
-        self._application = application.encode()
         self._armed = threading.Event()
         self.committing = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -38,7 +38,7 @@ class CommitProxy:
         self.dsn = f"postgresql://{parts.netloc}{parts.path}?host={quote(str(folder))}&port=5432"
 
     def arm(self) -> None:
-        """Swallow the answer to the writer's next COMMIT."""
+        """Swallow the answer to the next COMMIT of candles."""
         self._armed.set()
 
     def __enter__(self) -> CommitProxy:
@@ -74,13 +74,14 @@ class CommitProxy:
     def _forward(
         self, client: socket.socket, server: socket.socket, muted: threading.Event
     ) -> None:
-        is_writer = False
+        has_candles = False
         while data := _received(client):
-            is_writer = is_writer or self._application in data
-            if is_writer and self._armed.is_set() and _COMMIT in data:
+            has_candles = has_candles or _CANDLES in data
+            if _COMMIT in data and has_candles and self._armed.is_set():
                 self._armed.clear()
                 muted.set()
                 self.committing.set()
+            has_candles = has_candles and _COMMIT not in data
             _send(server, data)
         _end(server)
 

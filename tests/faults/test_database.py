@@ -25,7 +25,7 @@ WHERE datname = current_database() AND application_name LIKE 'mintwatch%%'
 """
 
 
-@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.soak)])
 def test_server_that_dies_and_comes_back_gets_every_row(
     seconds: int, own_postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -57,13 +57,16 @@ def test_sessions_that_are_ended_one_by_one_cost_no_row(dsn: str, tmp_path: Path
         world.check()
 
 
-def test_table_that_is_locked_for_a_while_gets_every_row(dsn: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.soak)])
+def test_table_that_is_locked_for_a_while_gets_every_row(
+    seconds: int, dsn: str, tmp_path: Path
+) -> None:
     with World(tmp_path, dsn) as world:
         world.start()
         wait_until(lambda: rows(dsn), what="first rows")
         with closing(psycopg2.connect(dsn)) as blocker, blocker.cursor() as cursor:
             cursor.execute("LOCK TABLE coin_metrics IN ACCESS EXCLUSIVE MODE")
-            world.receive(8 * TRADES_PER_SECOND)
+            world.receive(seconds * TRADES_PER_SECOND, 2.0 * seconds + 10)
             blocker.rollback()
         world.finish()
         world.check()

@@ -123,6 +123,14 @@ class World:
         self.stops += 1
         self.away.append(Away(from_us, _now_us()))
 
+    def drop(self, *, mid_frame: bool) -> None:
+        """Have the market drop the connection, and wait for the next one."""
+        connections = self.market.stats()["connections"]
+        from_us = _now_us()
+        self.market.fault("drop", mid_frame=mid_frame)
+        wait_until(lambda: self.market.stats()["connections"] != connections, what="a reconnect")
+        self.away.append(Away(from_us, _now_us()))
+
     def interrupt(self) -> None:
         """Ask for an orderly end twice: the second signal ends the service at once."""
         from_us = _now_us() - BEFORE_KILL_US
@@ -248,9 +256,17 @@ def _line(text: bytes) -> Line | None:
 
 
 def due(lines: list[Line]) -> set[str]:
-    """Find the coins that had enough trades to be tracked."""
+    """Find the coins that had enough trades to be tracked, before they left the curve if so."""
+    left_us: dict[str, int] = {}
+    for line in lines:
+        if line.frame.get("txType") == "migrate":
+            left_us.setdefault(line.frame["mint"], line.at_us)
     created = independent.creates(lines)
-    counts = Counter(trade.mint for trade in independent.trades(lines))
+    counts = Counter(
+        trade.mint
+        for trade in independent.trades(lines)
+        if trade.at_us < left_us.get(trade.mint, trade.at_us + 1)
+    )
     return {mint for mint in created if counts[mint] >= ACTIVATION_MIN_TRADES}
 
 

@@ -60,6 +60,8 @@ class FakeTree:
         self.started: list[str] = []
         self.stopped: list[str] = []
         self.revived: list[str] = []
+        self.restarted: list[str] = []
+        self.dead_letters = system.dead_letters
         self.states: dict[str, CellState] = dict.fromkeys(SYSTEM, CellState.RUNNING)
 
     def start_child(self, spec: ChildSpec) -> Ref:
@@ -77,6 +79,12 @@ class FakeTree:
             return False
         self.states[name] = CellState.STARTING
         self.revived.append(name)
+        return True
+
+    def restart(self, name: str) -> bool:
+        if self.states.get(name) is not CellState.RUNNING:
+            return False
+        self.restarted.append(name)
         return True
 
     def state_of(self, name: str) -> CellState | None:

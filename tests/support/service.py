@@ -14,6 +14,7 @@ import subprocess
 import sysconfig
 import tempfile
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -124,6 +125,22 @@ class Service:
             return ledger if ledger["received"] >= trades else None
 
         ledger: dict[str, Any] = wait_until(self._alive(found), limit_s, f"{trades} trades")
+        return ledger
+
+    def settled(self) -> dict[str, Any]:
+        """Wait, once the feed stands still, until all it sent is dealt with; return the ledger.
+
+        All has arrived when the feed clock, which stands still while a socket has more to give,
+        has gone on for half a second.
+        """
+        after = datetime.now(UTC) + timedelta(seconds=0.5)
+
+        def found() -> dict[str, Any] | None:
+            until = datetime.fromisoformat(self.json("/feed")["covered_until"])
+            ledger = self.json("/ledger")
+            return ledger if until > after and ledger["places"]["queued"] == 0 else None
+
+        ledger: dict[str, Any] = wait_until(self._alive(found), what="a settled service")
         return ledger
 
     # How it ends.

@@ -1,0 +1,82 @@
+"""Makes trackers, and keeps what must outlive them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from actors.control import TrackMint, tracker_name
+from actors.runtime import Budget, ChildSpec, Exceeded, RestartType
+from actors.tracker.actor import TrackerActor, tracker_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.domain import Mint, Phase
+    from actors.tracker.state import TrackerState
+    from settings import Settings
+
+MAILBOX_EVENTS: Final = 4_096
+REMEMBERED_ENDS: Final = 65_536
+BUDGET: Final = Budget(intensity=5, period_s=300.0)
+"""A tracker that fails more than five times in five minutes goes into quarantine."""
+
+
+class Nursery:
+    """Makes the child specs of trackers, and remembers where the spans of ended ones end.
+
+    A mint that is tracked again may not write into a span that its last tracker wrote, and the
+    database may not have that row yet. Bounded: the newest `REMEMBERED_ENDS` mints.
+
+    Args:
+        settings: the rules of tracking.
+        writers: how many postgres-writers there are.
+        spooled_end_us: where the rows end that an earlier process has left on disk, by mint.
+    """
+
+    def __init__(
+        self, settings: Settings, writers: int, spooled_end_us: Mapping[Mint, int]
+    ) -> None:
+        self._settings = settings
+        self._writers = writers
+        self._spooled_end_us = spooled_end_us
+        self._states: dict[Mint, TrackerState] = {}
+        self._ends: OrderedDict[Mint, int] = OrderedDict()
+
+    def completed(self, track: TrackMint) -> TrackMint:
+        """Add where the newest known row of the mint ends: in the database, on disk, or written."""
+        spooled_us = self._spooled_end_us.get(track.mint, 0)
+        ended_us = self._ends.pop(track.mint, 0)
+        last_row_us = max(track.last_row_us or 0, spooled_us, ended_us) or None
+        return msgspec.structs.replace(track, last_row_us=last_row_us)
+
+    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
+        """Describe the tracker of a mint; its state lives in this spec and outlives restarts."""
+        state = tracker_state(track, phases, self._settings)
+        self._states[track.mint] = state
+        return ChildSpec(
+            name=tracker_name(track.mint),
+            kind="tracker",
+            actor=TrackerActor,
+            make=lambda context: TrackerActor(context, state, self._writers),
+            restart=RestartType.TRANSIENT,
+            exceeded=Exceeded.QUARANTINE,
+            budget=BUDGET,
+            capacity=MAILBOX_EVENTS,
+        )
+
+    @property
+    def aths(self) -> int:
+        """How many trackers know an all-time high."""
+        return sum(1 for state in list(self._states.values()) if state.ath is not None)
+
+    def ended(self, mint: Mint) -> None:
+        """Let the state of a tracker go."""
+        state = self._states.pop(mint, None)
+        if state is None:
+            return
+        self._ends[mint] = state.covered_until_us
+        while len(self._ends) > REMEMBERED_ENDS:
+            self._ends.popitem(last=False)

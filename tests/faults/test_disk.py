@@ -1,0 +1,81 @@
+"""The disk under the journal is full or refuses to be written: the service goes on and says so."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from db.migrate import migrate
+from tests.e2e.rows import check_totals, query, rows, streams
+from tests.faults.world import World
+from tests.support import independent
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.postgres import PostgresServer
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    """Put a file system of its own under a folder; needs the right to mount one."""
+    folder.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "mintwatch-test", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    assert done.returncode == 0, (
+        f"this test mounts a small file system and could not ({done.stderr.strip()}); "
+        "run it as root, or in a container that may mount (CAP_SYS_ADMIN)"
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+
+
+def journal_state(world: World) -> str:
+    return str(world.service.json("/health")["journal_state"])
+
+
+@pytest.mark.parametrize("options", ["size=256k", "ro"], ids=["full", "read-only"])
+def test_journal_that_cannot_be_written_is_said_and_stops_nothing(
+    options: str, dsn: str, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "state" / "journal", options), World(tmp_path, dsn) as world:
+        world.start()
+        world.receive(100)
+        assert wait_until(lambda: journal_state(world) in {"failed", "full"}, what="the state")
+        wait_until(lambda: rows(dsn), what="rows")
+        world.receive(200)
+        world.finish()
+        sent = independent.trades(independent.read(tmp_path / "sent.jsonl"))
+
+    assert not any(stream.is_graduated for stream in streams(dsn).values())
+    check_totals(rows(dsn), [trade for trade in sent if trade.mint in streams(dsn)])
+    assert "Traceback" not in world.service.log
+
+
+def test_journal_at_its_cap_pauses_the_feed_until_rows_are_written(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    dsn = own_postgres.dsn("mintwatch")
+    migrate(dsn)
+    query(dsn, "UPDATE ref_coin_phases SET interval_seconds = 1 WHERE id < 99")
+    with World(tmp_path, dsn, JOURNAL_MAX_MB=1) as world:
+        world.start()
+        wait_until(lambda: rows(dsn), what="first rows")
+        own_postgres.kill()
+        wait_until(lambda: journal_state(world) == "full", 30, "a full journal")
+        received = world.service.json("/ledger")["received"]
+        own_postgres.start()
+        world.service.wait_received(received + 500, 40)
+        world.market.fault("hold")
+        world.rest()
+        world.finish()
+        sent = independent.trades(independent.read(tmp_path / "sent.jsonl"))
+
+    check_totals(rows(dsn), [trade for trade in sent if trade.mint in streams(dsn)])

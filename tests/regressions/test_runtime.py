@@ -1,0 +1,149 @@
+"""Ends, bounds and load of the runtime, in interleavings that are rare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.runtime import Actor, Budget, Context, Exceeded, Flush, Message
+from actors.runtime.cell import Cell, CellState
+from actors.runtime.messages import Batch
+from actors.runtime.seeded import SeededSystem
+from actors.supervisor.accounts import trades_in
+
+ONCE = Budget(intensity=0)
+
+
+class Poison(Message, frozen=True):
+    """Fails whoever handles it."""
+
+
+class Work(Batch, frozen=True):
+    """Events that wait."""
+
+
+class Frail(Actor):
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.handled: list[Any] = []
+
+    def on_receive(self, message: Any) -> None:
+        if isinstance(message, Poison):
+            raise ValueError("poison")
+        self.handled.append(message)
+
+
+class Held(Frail):
+    def on_start(self) -> None:
+        self.context.hold()
+
+
+def cell_of(system: SeededSystem, name: str) -> Cell:
+    return system._cells[name]
+
+
+def test_a_restart_that_is_due_while_the_actor_ends_does_not_bring_it_back() -> None:
+    system = SeededSystem()
+    supervisor = system.probe("supervisor")
+    system.start("frail", Frail)
+    system.tell("frail", Poison())
+    system.run()
+    cell = cell_of(system, "frail")
+    assert cell.state is CellState.RESTARTING
+
+    class StoppedMeanwhile:
+        """Reads as `restarting` once more, as for a thread that was interrupted right there."""
+
+        def __get__(self, *_: object) -> CellState:
+            if cell.__dict__["seen"] is CellState.RESTARTING and not cell.stopped.is_set():
+                cell.__dict__["seen"] = CellState.STOPPED
+                return CellState.RESTARTING
+            return cell.__dict__["seen"]  # type: ignore[no-any-return]
+
+    del StoppedMeanwhile
+    system.stop("frail")
+    cell.state = CellState.RESTARTING  # what the timer's thread saw last
+    cell.revive()
+    system.run()
+    assert cell.state is not CellState.RUNNING
+    ends = [message for message in supervisor.messages if type(message).__name__ == "ChildStopped"]
+    assert len(ends) == 1
+
+
+def test_an_end_that_comes_twice_does_not_take_the_successor_along() -> None:
+    system = SeededSystem()
+    system.start("frail", Frail)
+    old = cell_of(system, "frail")
+    system.stop("frail")
+    system.start("frail", Frail)
+    system.child_stopped(old, [])
+    assert system.running("frail")
+
+
+def test_a_name_is_free_when_its_actor_is_said_to_be_gone() -> None:
+    system = SeededSystem()
+    system.start("frail", Frail)
+    free: list[bool] = []
+    stopped = cell_of(system, "frail").stopped
+    tell_all = stopped.set
+
+    def set_and_look() -> None:
+        tell_all()
+        free.append("frail" not in system.names())
+
+    stopped.set = set_and_look  # type: ignore[method-assign]
+    system.stop("frail")
+    assert free == [True]
+
+
+def test_events_of_a_quarantined_actor_hold_up_nobody_else() -> None:
+    system = SeededSystem()
+    system.start("frail", Frail, exceeded=Exceeded.QUARANTINE, budget=ONCE)
+    system.tell("frail", Poison())
+    system.tell("frail", Work((1, 2, 3)))
+    system.run()
+    system.tell("frail", Work((4, 5)))
+    assert system.state_of("frail") is CellState.QUARANTINED
+    assert system.load.events == 0
+    system.revive("frail")
+    assert system.load.events == 5
+    system.run()
+    assert system.load.events == 0
+
+
+def test_events_of_an_actor_that_ends_in_quarantine_leave_the_load_as_it_was() -> None:
+    system = SeededSystem()
+    system.start("frail", Frail, exceeded=Exceeded.QUARANTINE, budget=ONCE)
+    system.tell("frail", Poison())
+    system.run()
+    system.tell("frail", Work((4, 5)))
+    system.stop("frail")
+    assert system.load.events == 0
+
+
+def test_events_behind_a_held_lane_hold_up_nobody_else() -> None:
+    system = SeededSystem()
+    system.start("held", Held)
+    system.tell("held", Work((1, 2, 3)))
+    system.run()
+    assert system.load.events == 0
+    cell_of(system, "held").mailbox.release()
+    assert system.load.events == 3
+    system.run()
+    assert system.load.events == 0
+
+
+def test_the_wish_to_flush_is_taken_by_a_full_mailbox_behind_what_waits() -> None:
+    system = SeededSystem()
+    system.start("held", Held, capacity=2)
+    system.tell("held", Work((1, 2)))
+    assert not system.tell("held", Work((3,)))
+    assert system.tell("held", Flush())
+    actor = cell_of(system, "held").actor
+    assert isinstance(actor, Frail)
+    cell_of(system, "held").mailbox.release()
+    system.run()
+    assert actor.handled == [1, 2, Flush()]
+
+
+def test_what_a_flush_carries_is_nothing() -> None:
+    assert trades_in(Flush()) == 0
