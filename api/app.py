@@ -123,9 +123,10 @@ def _counting(telemetry: Telemetry) -> Callable[[Response], Response]:
     return count
 
 
-def _security(settings: Settings) -> dict[str, Any] | None:
+def _security(settings: Settings) -> dict[str, Any]:
     if settings.api_token is None:
-        return None
+        # Without any, the document would hold a null, which OpenAPI does not allow.
+        return {}
     return {"bearer": {"type": "http", "scheme": "bearer"}}
 
 

@@ -18,6 +18,7 @@ BODY_LIMIT: Final = 64 * 1024
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Open to any host name and without a token: what watches the service knows neither."""
 
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -64,13 +65,28 @@ def register(app: Flask, settings: Settings) -> None:
             )
         if token is not None and not token_fits(request.headers.get("Authorization"), token):
             return _unauthorised()
-        if request.is_json and not _body_is_object():
-            return problem(400, "The body is no JSON object: see /docs for what it may hold.")
-        return None
+        return _misplaced(allowed)
 
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.before_request(check)
     app.after_request(_harden)
+
+
+def _misplaced(allowed: frozenset[str]) -> Response | None:
+    """Refuse a change that another site's page asks for, and a body without named values."""
+    if not _origin_is_allowed(allowed):
+        return problem(403, "Pages of other sites may change nothing here: call it yourself.")
+    if request.is_json and not _body_is_object():
+        return problem(400, "The body is no JSON object: see /docs for what it may hold.")
+    return None
+
+
+def _origin_is_allowed(allowed: frozenset[str]) -> bool:
+    """Say whether a change is asked for by one of our own pages, or by no page at all."""
+    origin = request.headers.get("Origin")
+    if origin is None or request.method in _READING:
+        return True
+    return host_is_allowed(origin.partition("://")[2], allowed)
 
 
 def _body_is_object() -> bool:

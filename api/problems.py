@@ -66,12 +66,20 @@ def check(outcome: Outcome, unknown: str) -> None:
         raise ProblemError(409, outcome.refusal)
 
 
-def answers(model: type[BaseModel], *refusals: int, success: int = 200) -> ResponseDict:
+def answers(model: type[BaseModel], *refusals: int) -> ResponseDict:
     """Describe the answers of a route for the OpenAPI document: its body, and why it may refuse.
 
     A request that does not fit (400) or lacks the token (401) can be refused everywhere.
     """
-    return {success: model} | refused(400, 401, *refusals)
+    return {200: model} | refused(400, 401, *refusals)
+
+
+def changes(model: type[BaseModel], *refusals: int, success: int = 200) -> ResponseDict:
+    """Describe the answers of a route that changes something.
+
+    It can also be refused to pages of other sites (403), and for the size of its body (413).
+    """
+    return {success: model} | refused(400, 401, 403, 413, *refusals)
 
 
 def open_answers(model: type[BaseModel], *refusals: int) -> ResponseDict:

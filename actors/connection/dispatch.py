@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from actors.runtime import Context, Ref
 
 PUBLISH_S: Final = 0.1
+SETTLE_S: Final = 10.0
+"""After a recovery, until its last frames have become rows or are said to wait."""
 
 
 class Journal(Protocol):
@@ -189,12 +191,19 @@ class Dispatch:
 
     def release(self, before_us: int) -> None:
         """Let the journal go of what is in rows, and leave a note for the next start."""
-        if before_us > self._state.released_us and not self._state.is_recovering:
+        if before_us > self._state.released_us and self._may_release():
             self._state.released_us = before_us
             self._note(RELEASED, None, before_us=before_us)
             # What is kept for the memory alone gives way before the socket does.
             memory_us = 0 if self.journal_is_full else MEMORY_US
             self._journal.release_before(before_us - memory_us)
+
+    def _may_release(self) -> bool:
+        recovery = self._state.recovery
+        if recovery is None:
+            return True
+        # What was replayed last is old, although it has not stood in any mailbox for long.
+        return recovery.is_done and self._context.monotonic_s() >= recovery.done_s + SETTLE_S
 
     # What is known of the feed.
 

@@ -265,6 +265,7 @@ class Recovery:
             pending.popleft()
         if not recovery.pending:
             recovery.is_done = True
+            recovery.done_s = self._context.monotonic_s()
             recovery.stopped = {}
             recovery.covered = set()
             self._context.log.info("recovered")

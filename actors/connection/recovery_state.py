@@ -29,6 +29,8 @@ class RecoveryState(msgspec.Struct):
     is_past_tail: bool = False
     """The tail is through; what queued behind it is next."""
     is_done: bool = False
+    done_s: float = 0.0
+    """When it was done, on the monotonic clock."""
     stopped: dict[Mint, int] = {}
     """The last sequence number of each mint's ended tracking."""
     covered: set[Mint] = set()

@@ -143,9 +143,12 @@ class ReplayReader:
         self._waiter = waiter
         self._frames: Iterator[Arrived] | None = None
         self._ahead: Arrived | None = None
+        self._broken: RecordingError | None = None
+        """Why nothing follows; what came before it is handed on first."""
 
     def start(self) -> None:
         """Begin, or go on behind what another instance has handed on."""
+        self._broken = None
         self._frames = itertools.islice(read_recording(self._path), self._state.replayed, None)
         if self._state.status.replaying(self._context.now_us()):
             self._dispatch.tell_status()
@@ -167,13 +170,11 @@ class ReplayReader:
         if self._frames is None or self._is_congested():
             self._waiter.wait(LONGEST_WAIT_S)
             return
-        try:
-            arrived = self._next_slice(self._frames)
-        except RecordingError as error:
-            self._give_up(str(error))
-            return
+        arrived = self._next_slice(self._frames)
         if arrived:
             self._hand_on(arrived)
+        elif self._broken is not None:
+            self._give_up(str(self._broken))
         else:
             self._end()
 
@@ -188,20 +189,24 @@ class ReplayReader:
         return self._state.is_congested
 
     def _next_slice(self, frames: Iterator[Arrived]) -> list[Arrived]:
-        first = self._ahead or next(frames, None)
-        self._ahead = None
-        if first is None:
-            return []
-        gathered = [first]
+        gathered: list[Arrived] = []
         while len(gathered) < SLICE_FRAMES:
-            item = next(frames, None)
+            item = self._ahead or self._next(frames)
+            self._ahead = None
             if item is None:
                 break
-            if item.at_us - first.at_us >= SLICE_US:
+            if gathered and item.at_us - gathered[0].at_us >= SLICE_US:
                 self._ahead = item
                 break
             gathered.append(item)
         return gathered
+
+    def _next(self, frames: Iterator[Arrived]) -> Arrived | None:
+        try:
+            return next(frames, None)
+        except RecordingError as error:
+            self._broken = error
+            return None
 
     def _hand_on(self, arrived: list[Arrived]) -> None:
         # Time goes on to the slice first, so that what ends before it ends in front of it.

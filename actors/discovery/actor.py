@@ -18,6 +18,7 @@ from actors.control import (
     STREAM_WATCH,
     SUPERVISOR,
     CachedCoinReport,
+    Drained,
     GetLiveCoin,
     TrackMint,
     tracker_name,
@@ -35,7 +36,7 @@ from actors.discovery.messages import (
 from actors.domain import Coin, Migration, Mint, Place, Trade
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import StreamStarted
-from actors.runtime import Actor, Message
+from actors.runtime import Actor, Flush, Message
 from actors.stream_watch.messages import StreamChangePending
 from actors.tracker.messages import (
     CreatorBuy,
@@ -104,6 +105,9 @@ class DiscoveryActor(Actor):
                 self._expire(at_us)
             case GetLiveCoin(mint=mint):
                 return self._report(mint)
+            case Flush():
+                # Behind everything that was read: what follows from it has been told by now.
+                self.context.tell(SUPERVISOR, Drained(name=self.context.name, undelivered=0))
         return None
 
     # Events of the feed.
@@ -114,8 +118,7 @@ class DiscoveryActor(Actor):
             self._move_buy(coin, Place.DUPLICATE)
             self.context.telemetry.duplicates.inc(int(coin.buy is not None))
         elif coin.mint in state.tracked:
-            state.recent.add(coin.mint)
-            self._forward(coin.mint, CreatorBuy(coin), trades=int(coin.buy is not None))
+            self._tracked_coin(coin)
         else:
             self._new_coin(coin)
 
@@ -126,20 +129,36 @@ class DiscoveryActor(Actor):
                 self._state.coin_filter.check(coin, coin.arrived_us)
                 self._state.recent.add(coin.mint)
 
+    def _tracked_coin(self, coin: Coin) -> None:
+        """Take a create that comes behind the start of its stream.
+
+        Somebody else started it; or this process replays what came before a crash, and the coin may
+        not have been on its way to n8n yet (the n8n-writer knows what is in its batches).
+        """
+        if self._passes(coin):
+            self.context.tell(N8N_WRITER, CoinDiscovered(coin))
+        self._forward(coin.mint, CreatorBuy(coin), trades=int(coin.buy is not None))
+
     def _new_coin(self, coin: Coin) -> None:
+        if self._passes(coin):
+            self._accept(coin)
+        else:
+            self._move_buy(coin, Place.FILTERED)
+
+    def _passes(self, coin: Coin) -> bool:
+        """Say whether the filter lets a coin pass, and remember that it was seen."""
         reason = self._state.coin_filter.check(coin, coin.arrived_us)
         if reason is not Reason.QUOTE_MINT:
             # A quote mint stands for any number of coins, so it is never "seen before".
             self._state.recent.add(coin.mint)
-        if reason is None:
-            self._accept(coin)
-        else:
+        if reason is not None:
             self.context.telemetry.coins_filtered.labels(reason=reason.value).inc()
-            self._move_buy(coin, Place.FILTERED)
-
-    def _accept(self, coin: Coin) -> None:
+            return False
         self.context.telemetry.coins_received.inc()
         self._state.discovered += 1
+        return True
+
+    def _accept(self, coin: Coin) -> None:
         entry = self._state.cache.add(coin)
         self._move_buy(coin, Place.CACHED)
         self.context.tell(CONNECTION, WatchMint(coin.mint))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from actors.control import GetLiveCoin as GetLiveCoin  # noqa: PLC0414 - part of this room's vocabulary
 from actors.domain import Coin, FeedEvent, Mint
 from actors.runtime.messages import Batch, Message
@@ -40,8 +42,11 @@ class RouteClosed(Message, frozen=True):
     """The mint is no longer tracked.
 
     Data lane; told to discovery, and to the tracker behind the mint's last trade. The tracker cuts
-    its candle at `at_us` (one past the last stamp), writes it and stops.
+    its candle at `at_us` (one past the last stamp), writes it and stops. Never refused: a tracker
+    that does not hear it would never end.
     """
+
+    must_arrive: ClassVar[bool] = True
 
     mint: Mint
     at_us: int

@@ -81,6 +81,8 @@ class Cell:
         self._system = system
         self._schedule = schedule
         self._born_ns = system.clock.monotonic_ns()
+        self._life = threading.Lock()
+        """Held to leave a state that others may end too: a restart and an end can meet."""
         self._mark = threading.Lock()
         self._marked = False
         self._event_index = 0
@@ -230,10 +232,18 @@ class Cell:
 
     def revive(self) -> None:
         """Make a new instance at the next turn."""
-        if self.state in (CellState.RESTARTING, CellState.QUARANTINED):
+        with self._life:
+            if self.state not in (CellState.RESTARTING, CellState.QUARANTINED):
+                return
             self.restarts += 1
             self.state = CellState.STARTING
-            self._on_mail()
+        self.mailbox.set_aside(aside=False)
+        self._on_mail()
+
+    def quarantine(self) -> None:
+        """Make no new instance; the mailbox keeps what it has, and holds nobody else up."""
+        self.state = CellState.QUARANTINED
+        self.mailbox.set_aside(aside=True)
 
     def renew_soon(self) -> None:
         """Replace the running instance at the next turn, in the actor's own thread."""
@@ -257,9 +267,11 @@ class Cell:
             return
         self._drop_instance()
         self._system.wheel.cancel_all(self.name)
-        self.state = CellState.STOPPED
-        self.stopped.set()
+        with self._life:
+            self.state = CellState.STOPPED
         self._system.child_stopped(self, self.mailbox.close())
+        # Last: whoever waits for the end may use the name again.
+        self.stopped.set()
 
     def _drop_instance(self) -> None:
         actor, self.actor = self.actor, None

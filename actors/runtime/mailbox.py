@@ -1,8 +1,9 @@
 """The mailbox: two lanes, a bound, and an answer to "how long has the oldest message waited?".
 
 Guarantees: messages of one lane leave in the order they came, except that a keyed one takes the
-place of its predecessor. `put` never blocks. Control messages and messages to oneself are never
-refused.
+place of its predecessor. `put` never blocks. Control messages, messages to oneself and those that
+must arrive (`must_arrive`) are never refused. What waits for somebody who takes nothing (a held
+lane, a mailbox set aside) is no load: it must not slow down everybody else.
 Not guaranteed: fairness between senders.
 Relies on: at most one thread takes (the runtime gives an actor to one thread at a time).
 """
@@ -39,7 +40,7 @@ class Envelope:
 
 
 class Load:
-    """Events that wait in all mailboxes together; what back-pressure is decided by."""
+    """Events that wait in all mailboxes that are emptied; what back-pressure is decided by."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,7 +78,10 @@ class Mailbox:
         self._monotonic_ns = monotonic_ns
         self._ready = ready
         self._held = False
+        self._is_aside = False
         self._closed = False
+        self._counted = 0
+        """How much of `depth` the load counts."""
         self.capacity = capacity
         self.depth = 0
         self.peak = 0
@@ -112,14 +116,14 @@ class Mailbox:
             if not control:
                 if self._replace_latest(message):
                     return True
-                if self.depth >= self.capacity and not from_self:
+                if self.depth >= self.capacity and not (from_self or must_arrive(message)):
                     return False
             envelope = Envelope(message, reply_to, self._monotonic_ns())
             (self._control if control else self._data).append(envelope)
             self._remember_latest(message, envelope)
             self.depth += envelope.weight
             self.peak = max(self.peak, self.depth)
-            self._load.add(envelope.weight)
+            self._count_load()
         self._ready()
         return True
 
@@ -129,7 +133,7 @@ class Mailbox:
             envelope = Envelope(message, None, self._monotonic_ns())
             (self._control if is_control(message) else self._data).appendleft(envelope)
             self.depth += envelope.weight
-            self._load.add(envelope.weight)
+            self._count_load()
 
     def take(self) -> Envelope | None:
         """Take the next message: control first, then data unless the data lane is held."""
@@ -143,7 +147,7 @@ class Mailbox:
             else:
                 return None
             self.depth -= envelope.weight
-            self._load.add(-envelope.weight)
+            self._count_load()
             return envelope
 
     @property
@@ -160,12 +164,20 @@ class Mailbox:
         """Close the data lane: messages wait in it, control messages go on."""
         with self._lock:
             self._held = True
+            self._count_load()
 
     def release(self) -> None:
         """Open the data lane again."""
         with self._lock:
             self._held = False
+            self._count_load()
         self._ready()
+
+    def set_aside(self, *, aside: bool) -> None:
+        """Say whether nobody is going to take anything for the time being."""
+        with self._lock:
+            self._is_aside = aside
+            self._count_load()
 
     def oldest_age_s(self) -> float | None:
         """Seconds that the oldest waiting message has waited, None when nothing waits."""
@@ -181,9 +193,15 @@ class Mailbox:
             self._control.clear()
             self._data.clear()
             self._latest.clear()
-            self._load.add(-self.depth)
             self.depth = 0
+            self._count_load()
         return left
+
+    def _count_load(self) -> None:
+        load = 0 if self._held or self._is_aside else self.depth
+        if load != self._counted:
+            self._load.add(load - self._counted)
+            self._counted = load
 
     def _replace_latest(self, message: Any) -> bool:
         if not (self._latest and isinstance(message, Message) and message.keyed):
@@ -215,6 +233,11 @@ def is_control(message: Any) -> bool:
         | pykka_messages.ProxyGetAttr
         | pykka_messages.ProxySetAttr,
     )
+
+
+def must_arrive(message: Any) -> bool:
+    """Say whether a message is taken by a full mailbox too."""
+    return isinstance(message, Message) and message.must_arrive
 
 
 def weight_of(message: Any) -> int:

@@ -11,11 +11,13 @@ class Message(msgspec.Struct, frozen=True):
     """A message in the data lane: handled in the order of arrival."""
 
     control: ClassVar[bool] = False
+    must_arrive: ClassVar[bool] = False
+    """True: taken by a full mailbox too, in its order. For what ends or explains the data before
+    it, and is rare by nature.
+    """
     keyed: ClassVar[bool] = False
-    """True.
-
-    Of several waiting messages with the same `coalesce_key` only the newest is kept, at the place
-    of the first.
+    """True: of several waiting messages with the same `coalesce_key` only the newest is kept, at
+    the place of the first.
     """
 
     @property
@@ -47,8 +49,10 @@ class Batch(Message, frozen=True):
 class Flush(Message, frozen=True):
     """Write or store all you hold, then tell the supervisor `Drained`.
 
-    Data lane, so it acts behind what came before.
+    Data lane, so it acts behind what came before; never refused.
     """
+
+    must_arrive: ClassVar[bool] = True
 
 
 class ChildFailed(Control, frozen=True):

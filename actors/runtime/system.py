@@ -299,7 +299,8 @@ class System:
         Runs in the stopped actor's thread.
         """
         with self._lock:
-            self._cells.pop(cell.name, None)
+            if self._cells.get(cell.name) is cell:
+                del self._cells[cell.name]
         for envelope in left:
             self._undelivered(cell, envelope)
         if cell.name != SUPERVISOR:
@@ -320,7 +321,7 @@ class System:
                 self.wheel.after(cell.name, _RESTART, after_s, None, lambda _: cell.revive())
                 self._timers.wake()
             case Quarantine() | Escalate():
-                cell.state = CellState.QUARANTINED
+                cell.quarantine()
             case _:
                 cell.end_soon()
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHUNK: Final = 256
+MAX_CANCELLED: Final = 1_024
+"""Cancelled timers are cleared away once there are more, and more of them than armed ones."""
 _IDLE_WAIT_S: Final = 1.0
 
 Deliver = "Callable[[Any], None]"
@@ -36,6 +38,16 @@ class _Timer:
         self.deliver = deliver
         self.cancelled = False
 
+    def cancel(self) -> None:
+        """Never fire, and let go of the actor: it may have ended long before the time comes."""
+        self.cancelled = True
+        self.message = None
+        self.deliver = _nowhere
+
+
+def _nowhere(_: Any) -> None:
+    return None
+
 
 class TimerWheel:
     """The two heaps and the index by owner and key. Thread-safe; fires only when told to."""
@@ -47,6 +59,8 @@ class TimerWheel:
         self._by_owner: dict[str, dict[object, _Timer]] = {}
         self._monotonic: list[tuple[int, int, _Timer]] = []
         self._feed: list[tuple[int, int, _Timer]] = []
+        self._cancelled = 0
+        """How many timers of both heaps are cancelled."""
         self.feed_us = 0
 
     def after(
@@ -65,18 +79,26 @@ class TimerWheel:
     def cancel(self, owner: str, key: object) -> None:
         """Cancel one timer; nothing happens when there is none."""
         with self._lock:
-            self._drop(owner, key)
+            self._cancel(owner, key)
+            self._clear_away()
 
     def cancel_all(self, owner: str) -> None:
         """Cancel every timer of an owner."""
         with self._lock:
             for timer in self._by_owner.pop(owner, {}).values():
-                timer.cancelled = True
+                timer.cancel()
+                self._cancelled += 1
+            self._clear_away()
 
     def pending(self) -> int:
         """Count the armed timers."""
         with self._lock:
             return sum(len(timers) for timers in self._by_owner.values())
+
+    def kept(self) -> int:
+        """Count the timers in memory, cancelled ones included."""
+        with self._lock:
+            return len(self._monotonic) + len(self._feed)
 
     def advance_feed(self, feed_us: int) -> None:
         """Publish how far arrival time is covered; timers fire at the next `fire`."""
@@ -90,8 +112,10 @@ class TimerWheel:
 
     def feed_due(self) -> bool:
         """Whether a timer of the feed clock waits to be fired."""
-        heap = self._feed
-        return bool(heap) and heap[0][0] <= self.feed_us
+        # With the lock: the timer thread may take the last one right behind the first look.
+        with self._lock:
+            heap = self._feed
+            return bool(heap) and heap[0][0] <= self.feed_us
 
     def fire(self) -> int:
         """Deliver at most a chunk of the timers that are due; return how many."""
@@ -103,32 +127,50 @@ class TimerWheel:
 
     def _arm(self, heap: list[tuple[int, int, _Timer]], due: int, timer: _Timer) -> None:
         with self._lock:
-            self._drop(timer.owner, timer.key)
+            self._cancel(timer.owner, timer.key)
             self._by_owner.setdefault(timer.owner, {})[timer.key] = timer
             heapq.heappush(heap, (due, next(self._order), timer))
+            self._clear_away()
 
-    def _drop(self, owner: str, key: object) -> None:
+    def _cancel(self, owner: str, key: object) -> None:
+        timer = self._forget(owner, key)
+        if timer is not None:
+            timer.cancel()
+            self._cancelled += 1
+
+    def _forget(self, owner: str, key: object) -> _Timer | None:
         timers = self._by_owner.get(owner)
         timer = timers.pop(key, None) if timers else None
-        if timer is not None:
-            timer.cancelled = True
-            if not timers:
-                del self._by_owner[owner]
+        if timers is not None and not timers:
+            del self._by_owner[owner]
+        return timer
+
+    def _clear_away(self) -> None:
+        """Take cancelled timers out of the heaps when they are the most of what is there."""
+        armed = len(self._monotonic) + len(self._feed) - self._cancelled
+        if self._cancelled <= max(MAX_CANCELLED, armed):
+            return
+        for heap in (self._monotonic, self._feed):
+            heap[:] = [entry for entry in heap if not entry[2].cancelled]
+            heapq.heapify(heap)
+        self._cancelled = 0
 
     def _take_due(self, heap: list[tuple[int, int, _Timer]], now: int) -> list[_Timer]:
         due: list[_Timer] = []
         with self._lock:
             while heap and len(due) < CHUNK and heap[0][0] <= now:
                 timer = heapq.heappop(heap)[2]
-                if not timer.cancelled:
-                    self._drop(timer.owner, timer.key)
+                if timer.cancelled:
+                    self._cancelled -= 1
+                else:
+                    self._forget(timer.owner, timer.key)
                     due.append(timer)
         return due
 
-    @staticmethod
-    def _shed(heap: list[tuple[int, int, _Timer]]) -> None:
+    def _shed(self, heap: list[tuple[int, int, _Timer]]) -> None:
         while heap and heap[0][2].cancelled:
             heapq.heappop(heap)
+            self._cancelled -= 1
 
 
 class TimerThread:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 
+from db.errors import DatabaseError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,7 +32,8 @@ class ThreadConnector:
     """A `Connector` on a thread of its own for each attempt; `abandon` is final.
 
     Args:
-        open_reader: Connects; may block, and may raise psycopg.Error, OSError or ValueError.
+        open_reader: Connects; may block, and may raise psycopg.Error, DatabaseError, OSError or
+            ValueError.
     """
 
     def __init__(self, open_reader: Callable[[], Reader]) -> None:
@@ -62,7 +65,7 @@ class ThreadConnector:
         ended: Reader | Exception
         try:
             ended = self._open_reader()
-        except (psycopg.Error, OSError, ValueError) as error:
+        except (psycopg.Error, DatabaseError, OSError, ValueError) as error:
             ended = error
         with self._lock:
             unwanted = ended if self._abandoned else self._ended

@@ -38,7 +38,7 @@ from actors.control import (
     tracker_name,
 )
 from actors.discovery.messages import RouteClosed
-from actors.domain import FINISHED_PHASE, Mint, Phase
+from actors.domain import Mint, Phase
 from actors.runtime import (
     Actor,
     ActorReport,
@@ -54,6 +54,7 @@ from actors.supervisor.health import health_report
 from actors.supervisor.retention import needed_from_us
 from actors.supervisor.roster import Roster, Verdict
 from actors.tracker.messages import PhasesChanged
+from actors.tracker.phases import regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +128,8 @@ class SupervisorState:
     streams_loaded: bool = False
     released_us: int = 0
     """Until when the journal was last let go of."""
+    agreed_us: int = 0
+    """Until when it could have been at the last look, by what actors said then."""
     quarantined_us: dict[str, int] = field(default_factory=dict)
     """From when on the journal is needed for each tracker in quarantine."""
     revived: set[str] = field(default_factory=set)
@@ -167,8 +170,13 @@ class SupervisorActor(Actor):
         self._desk = Desk(context, tree)
 
     def on_start(self) -> None:
-        """Begin to look, every few seconds, what the journal is still needed for."""
+        """Begin to look, every few seconds, what the journal is still needed for.
+
+        A drain that another instance has begun goes on, with a new deadline for its stage.
+        """
         self.context.after("retention", RETENTION_S, _RetentionDue())
+        if self._state.drain.active and self._state.drain.stage is not Stage.DONE:
+            self._arm_stage()
 
     def on_receive(self, message: Any) -> Any:
         """Handle what the tree reports; questions are answered by `_answer`."""
@@ -240,11 +248,17 @@ class SupervisorActor(Actor):
     # Trackers.
 
     def _track(self, track: TrackMint) -> None:
-        if self._state.drain.active:
+        drain = self._state.drain
+        if not drain.takes_coins or (drain.active and self._is_quarantined(CONNECTION)):
+            # Nobody would open its route, or close it.
             return
         if not self._state.phases:
+            waits = self._state.roster.put_off(track)
             self.context.log.error(
-                "not_tracked", mint=track.mint, cause="ref_coin_phases has no regular phase"
+                "not_tracked",
+                mint=track.mint,
+                cause="ref_coin_phases has no regular phase",
+                waits=waits,
             )
             return
         match self._state.roster.wish(track):
@@ -327,13 +341,15 @@ class SupervisorActor(Actor):
         return self._tree.state_of(name) == "quarantined"
 
     def _phases_loaded(self, phases: tuple[Phase, ...]) -> None:
-        if not any(1 <= phase.id < FINISHED_PHASE for phase in phases):
+        if not regular(phases):
             self.context.log.warning("phases_refused", found=len(phases))
             return
         self._state.phases = phases
         self.context.tell(DISCOVERY, PhasesChanged(phases=phases))
         for mint in self._state.roster.mints():
             self.context.tell(tracker_name(mint), PhasesChanged(phases=phases))
+        while (track := self._state.roster.next_waiting()) is not None:
+            self._track(track)
 
     def _streams_loaded(self, count: int) -> None:
         self._state.streams_loaded = True
@@ -354,7 +370,10 @@ class SupervisorActor(Actor):
             oldest_message_s=max((report.oldest_age_seconds or 0 for report in reports), default=0),
             held_us=self._held_us(reports, feed_us),
         )
-        self._state.released_us = max(self._state.released_us, before_us)
+        # By two looks: what has just left one actor may be on its way to the next, and young as a
+        # message, while its trades are as old as the cache.
+        agreed_us, self._state.agreed_us = min(before_us, self._state.agreed_us), before_us
+        self._state.released_us = max(self._state.released_us, agreed_us)
         self.context.tell(CONNECTION, ReleaseJournal(self._state.released_us))
 
     def _held_us(self, reports: tuple[ActorReport, ...], feed_us: int) -> list[int | None]:
@@ -416,6 +435,10 @@ class SupervisorActor(Actor):
         drain = self._state.drain
         match drain.stage:
             case Stage.READING:
+                drain.next((DISCOVERY,))
+                if self._is_quarantined(DISCOVERY) or not self.context.tell(DISCOVERY, Flush()):
+                    drain.waiting_for.clear()
+            case Stage.DECIDING:
                 for mint in self._state.roster.mints():
                     self._end_quarantined(tracker_name(mint))
                 drain.next(tracker_name(mint) for mint in self._state.roster.mints())

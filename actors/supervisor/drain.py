@@ -1,9 +1,11 @@
 """The order in which everything ends, as a small state machine. Pure.
 
 1. READING: the connection reads no more; what it read is in mailboxes, every route is closed.
-2. TRACKERS: each tracker cuts and hands over its candle, then ends; so nothing is written after 3.
-3. WRITERS: postgres-writers and n8n-writer deliver what they hold, or leave it on disk.
-4. DONE: the process may end.
+2. DECIDING: discovery decides on everything that was read; coins it activates are still tracked,
+   so that the trades it has cached of them get into rows, and the writers hear of every coin.
+3. TRACKERS: each tracker cuts and hands over its candle, then ends; so nothing is written after 4.
+4. WRITERS: postgres-writers and n8n-writer deliver what they hold, or leave it on disk.
+5. DONE: the process may end.
 
 Each stage has a share of the deadline; when it is used up, the next stage begins without those
 who are late.
@@ -24,12 +26,18 @@ class Stage(IntEnum):
 
     RUNNING = 0
     READING = 1
-    TRACKERS = 2
-    WRITERS = 3
-    DONE = 4
+    DECIDING = 2
+    TRACKERS = 3
+    WRITERS = 4
+    DONE = 5
 
 
-SHARES: Final = {Stage.READING: 0.25, Stage.TRACKERS: 0.25, Stage.WRITERS: 0.5}
+SHARES: Final = {
+    Stage.READING: 0.2,
+    Stage.DECIDING: 0.1,
+    Stage.TRACKERS: 0.2,
+    Stage.WRITERS: 0.5,
+}
 """Parts of DRAIN_TIMEOUT."""
 
 
@@ -48,6 +56,11 @@ class DrainPlan:
     def active(self) -> bool:
         """Whether the drain has begun."""
         return self.stage is not Stage.RUNNING
+
+    @property
+    def takes_coins(self) -> bool:
+        """Whether a coin can still get a tracker: until all that was read is decided on."""
+        return self.stage < Stage.TRACKERS
 
     @property
     def complete(self) -> bool:

@@ -67,6 +67,19 @@ class Roster:
         self._ending[mint] = False
         return Verdict.START
 
+    def put_off(self, track: TrackMint) -> bool:
+        """Let a wish wait for `next_waiting`; False when too many wait already."""
+        if track.mint not in self._waiting and len(self._waiting) >= self.limit:
+            return False
+        self._waiting[track.mint] = track
+        return True
+
+    def next_waiting(self) -> TrackMint | None:
+        """Take out the oldest wish that waits, when there is a place for it."""
+        if self._waiting and len(self._ending) < self.limit:
+            return self._waiting.pop(next(iter(self._waiting)))
+        return None
+
     def end(self, mint: Mint) -> bool:
         """Mark a mint as on its way out; False when it is not tracked, or leaving already."""
         self._waiting.pop(mint, None)
@@ -80,8 +93,4 @@ class Roster:
         """Strike a mint whose tracker has stopped; return who is to be tracked next, if anyone."""
         self._ending.pop(mint, None)
         again = self._again.pop(mint, None)
-        if again is not None:
-            return again
-        if self._waiting and len(self._ending) < self.limit:
-            return self._waiting.pop(next(iter(self._waiting)))
-        return None
+        return self.next_waiting() if again is None else again

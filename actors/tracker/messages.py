@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from actors.discovery.messages import RouteClosed as RouteClosed  # noqa: PLC0414 - told to both
 from actors.domain import Coin, Migration, Mint, Phase, Trade
 from actors.runtime.messages import Batch, Control, Message
@@ -56,8 +58,10 @@ class CreatorBuy(Message, frozen=True):
 class CoverageChanged(Message, frozen=True):
     """The connection knows since `at_us` that the mint's trades do, or do not, reach this machine.
 
-    Data lane.
+    Data lane; never refused, because a gap would look covered without it.
     """
+
+    must_arrive: ClassVar[bool] = True
 
     covered: bool
     at_us: int

@@ -10,7 +10,7 @@ from flask_openapi3.models.tag import Tag
 from actors.control import ConfigReloaded as Reloaded
 from actors.control import ReloadConfig
 from api.bodies import ConfigReloaded
-from api.problems import answers
+from api.problems import answers, changes
 from api.schemas import ConfigResponse
 from api.services import services
 from db import phases
@@ -31,7 +31,7 @@ def read_config() -> dict[str, Any]:
 @blueprint.post(
     "/reload-config",
     summary="Read streams and phases again",
-    responses=answers(ConfigReloaded, 503, 504),
+    responses=changes(ConfigReloaded, 503, 504),
 )
 def reload_config() -> dict[str, Any]:
     """Have streams and phases read at once, and say whose candles get another length."""

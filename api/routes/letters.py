@@ -16,7 +16,7 @@ from actors.control import (
 )
 from api.bodies import DeadLetter, DeadLettersResponse, Done, LetterPath, LettersQuery
 from api.letters import ALONE, IN_A_LIST, letter_of
-from api.problems import ProblemError, answers, check
+from api.problems import ProblemError, answers, changes, check
 from api.services import services
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_letter(path: LetterPath) -> dict[str, Any]:
 @blueprint.delete(
     "/dead-letters/<id>",
     summary="Delete a dead letter",
-    responses=answers(Done, 404, 504),
+    responses=changes(Done, 404, 504),
 )
 def delete_letter(path: LetterPath) -> dict[str, Any]:
     """Let a dead letter go; its trades stay dead in the ledger."""
@@ -72,7 +72,7 @@ def delete_letter(path: LetterPath) -> dict[str, Any]:
 @blueprint.post(
     "/dead-letters/<id>/retry",
     summary="Send it to the same actor again",
-    responses=answers(Done, 404, 409, 504),
+    responses=changes(Done, 404, 409, 504),
 )
 def retry_letter(path: LetterPath) -> dict[str, Any]:
     """Send the message again; when it fails once more, it becomes another dead letter."""

@@ -8,7 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api.bodies import PhaseCreate, PhaseCreated, PhaseDeleted, PhasePath, PhaseUpdate, PhaseUpdated
-from api.problems import ProblemError, answers
+from api.problems import ProblemError, answers, changes
 from api.schemas import Phase, PhasesResponse
 from api.services import services
 from db import phases
@@ -30,7 +30,7 @@ def list_phases() -> dict[str, Any]:
     return PhasesResponse(phases=shown, count=len(shown)).model_dump()
 
 
-@blueprint.post("/database/phases", summary="Add a phase", responses=answers(PhaseCreated, 503))
+@blueprint.post("/database/phases", summary="Add a phase", responses=changes(PhaseCreated, 503))
 def create_phase(body: PhaseCreate) -> dict[str, Any]:
     """Add a regular phase under the first free id of 1 to 98."""
     with services().database.connection() as connection:
@@ -41,7 +41,7 @@ def create_phase(body: PhaseCreate) -> dict[str, Any]:
 @blueprint.put(
     "/database/phases/<id>",
     summary="Change a phase",
-    responses=answers(PhaseUpdated, 404, 503),
+    responses=changes(PhaseUpdated, 404, 503),
 )
 def update_phase(path: PhasePath, body: PhaseUpdate) -> dict[str, Any]:
     """Change some values of a regular phase; running windows end as they began."""
@@ -61,7 +61,7 @@ def update_phase(path: PhasePath, body: PhaseUpdate) -> dict[str, Any]:
 @blueprint.delete(
     "/database/phases/<id>",
     summary="Delete a phase",
-    responses=answers(PhaseDeleted, 404, 503),
+    responses=changes(PhaseDeleted, 404, 503),
 )
 def delete_phase(path: PhasePath) -> dict[str, Any]:
     """Delete a regular phase; its active streams move to the next higher one, else to 99."""

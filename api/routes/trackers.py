@@ -18,7 +18,7 @@ from actors.control import (
 from actors.domain import FINISHED_PHASE, US_PER_SECOND, Mint
 from api.bodies import Done, PhaseChoice, TrackerResponse, TrackerStart, TrackerStarted
 from api.live import overview
-from api.problems import ProblemError, answers, check
+from api.problems import ProblemError, answers, changes, check
 from api.schemas import MintPath  # noqa: TC001 - read at run time
 from api.services import services
 from db import phases, streams
@@ -47,7 +47,7 @@ _NO_TRACKER: Final = (
 @blueprint.post(
     "/trackers",
     summary="Track a coin",
-    responses=answers(TrackerStarted, 409, 503, success=202),
+    responses=changes(TrackerStarted, 409, 503, success=202),
 )
 def start_tracker(body: TrackerStart) -> tuple[dict[str, Any], int]:
     """Make the coin's stream active; its tracker starts when that is noticed, mostly at once."""
@@ -77,7 +77,7 @@ def read_tracker(path: MintPath) -> dict[str, Any]:
 @blueprint.delete(
     "/trackers/<text:mint>",
     summary="Track a coin no longer",
-    responses=answers(Done, 404, 503, success=202),
+    responses=changes(Done, 404, 503, success=202),
 )
 def stop_tracker(path: MintPath) -> tuple[dict[str, Any], int]:
     """Make the coin's stream inactive, in its phase; its tracker writes what it holds and ends."""
@@ -94,7 +94,7 @@ def stop_tracker(path: MintPath) -> tuple[dict[str, Any], int]:
 @blueprint.put(
     "/trackers/<text:mint>/phase",
     summary="Move a coin to another phase",
-    responses=answers(Done, 404, 409, 504),
+    responses=changes(Done, 404, 409, 504),
 )
 def choose_phase(path: MintPath, body: PhaseChoice) -> dict[str, Any]:
     """Move the coin at the end of its running window."""
@@ -109,7 +109,7 @@ def choose_phase(path: MintPath, body: PhaseChoice) -> dict[str, Any]:
 @blueprint.post(
     "/trackers/<text:mint>/revive",
     summary="End a tracker's quarantine",
-    responses=answers(Done, 404, 409, 504),
+    responses=changes(Done, 404, 409, 504),
 )
 def revive_tracker(path: MintPath) -> dict[str, Any]:
     """Give a quarantined tracker a new instance, and its failures of before no weight."""
@@ -121,7 +121,7 @@ def revive_tracker(path: MintPath) -> dict[str, Any]:
 @blueprint.post(
     "/trackers/<text:mint>/restart",
     summary="Replace a tracker's instance",
-    responses=answers(Done, 404, 409, 504),
+    responses=changes(Done, 404, 409, 504),
 )
 def restart_tracker(path: MintPath) -> dict[str, Any]:
     """Replace the running instance; its open candle and what waits for it stay."""

@@ -231,6 +231,18 @@ def test_document_describes_every_path(lonely: FlaskClient) -> None:
         "/actor-tree",
         "/feed",
         "/ledger",
+        "/reload-config",
+        "/database/phases/{id}",
+        "/analytics/{mint}",
+        "/feed/gaps",
+        "/dead-letters",
+        "/dead-letters/{id}",
+        "/dead-letters/{id}/retry",
+        "/trackers",
+        "/trackers/{mint}",
+        "/trackers/{mint}/phase",
+        "/trackers/{mint}/revive",
+        "/trackers/{mint}/restart",
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.connection.messages import UnwatchMint, WatchMint
-from actors.control import CachedCoinReport, GetLiveCoin, TrackMint
+from actors.control import CachedCoinReport, Drained, GetLiveCoin, TrackMint
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.messages import (
     CacheStatus,
@@ -19,6 +19,7 @@ from actors.discovery.state import DiscoveryState
 from actors.domain import FeedEvent, Mint, Phase, Place, Trade
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import StreamStarted
+from actors.runtime import Flush
 from actors.runtime.seeded import ProbeHandle, SeededSystem
 from actors.stream_watch.messages import StreamChangePending
 from actors.tracker.messages import CreatorBuy, HandOverDone, PhasesChanged
@@ -261,7 +262,7 @@ def test_create_of_a_tracked_mint_goes_to_its_tracker_once(house: House) -> None
     house.receive(coin(), coin(seq=2, at_s=1))
 
     assert tracker.of(CreatorBuy) == [CreatorBuy(coin())]
-    assert house.n8n.messages == []
+    assert house.n8n.messages == [CoinDiscovered(coin())]
     assert house.places() == {"queued": 1, "duplicate": 1}
 
 
@@ -476,3 +477,14 @@ def test_books_balance_whatever_the_interleaving(seed: int) -> None:
 
     assert house.system.ledger.balanced
     assert sum(house.places().values()) == 18
+
+
+def test_a_flush_is_answered_behind_what_follows_from_everything_before_it() -> None:
+    house = House(Settings(activation="trades", activation_min_trades=0))
+    house.system.ledger.receive(Place.QUEUED)
+    house.system.tell("discovery", FeedSlice((coin(),)))
+    house.tell(Flush())
+
+    [track, answer] = house.supervisor.messages
+    assert isinstance(track, TrackMint)
+    assert answer == Drained("discovery", 0)

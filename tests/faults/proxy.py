@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
 _CHUNK = 65_536
@@ -41,7 +41,7 @@ class CommitProxy:
         """Swallow the answer to the next COMMIT of candles."""
         self._armed.set()
 
-    def __enter__(self) -> CommitProxy:
+    def __enter__(self) -> Self:
         self._run(self._accept)
         return self
 

@@ -25,7 +25,7 @@ WHERE datname = current_database() AND application_name LIKE 'mintwatch%%'
 """
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.soak)])
 def test_server_that_dies_and_comes_back_gets_every_row(
     seconds: int, own_postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -57,7 +57,7 @@ def test_sessions_that_are_ended_one_by_one_cost_no_row(dsn: str, tmp_path: Path
         world.check()
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.soak)])
 def test_table_that_is_locked_for_a_while_gets_every_row(
     seconds: int, dsn: str, tmp_path: Path
 ) -> None:
@@ -81,7 +81,7 @@ def test_kill_while_the_server_is_away_loses_nothing(
         world.start()
         wait_until(lambda: rows(dsn), what="first rows")
         own_postgres.kill()
-        world.receive(1_500)
+        world.receive(800)
         world.kill()
         own_postgres.start()
         world.start()

@@ -1,4 +1,4 @@
-"""The service is ended by SIGKILL, again and again, and what it received is in rows all the same."""
+"""The service is ended by SIGKILL, again and again; what it received is in rows all the same."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     kills: int, dsn: str, tmp_path: Path
 ) -> None:
     chance = random.Random(7)
-    with World(tmp_path, dsn) as world:
+    with World(tmp_path, dsn, STORE_TRADES=True) as world:
         for _ in range(kills):
             world.start()
-            world.receive(chance.randint(50, 2_000))
+            world.receive(chance.randint(50, 1_200))
             world.kill()
         world.start()
         world.receive(500)
@@ -35,7 +35,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
 def test_kills_in_the_middle_of_a_replay_lose_and_double_nothing(dsn: str, tmp_path: Path) -> None:
     with World(tmp_path, dsn, ("--coins", "25", "--trades-per-second", "1500")) as world:
         world.start()
-        world.receive(9_000)
+        world.receive(6_000)
         world.kill()
         for _ in range(2):
             world.start()

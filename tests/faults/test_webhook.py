@@ -78,9 +78,9 @@ def test_every_way_to_fail_is_survived_and_the_backlog_delivered(
             receiver.wait_for_more("attempts", 2)
             receiver.wait_for_more("count")
         receiver.running.set_mode("slow:0.3")
-        receiver.wait_for_more("count", 2)
+        receiver.wait_for_more("count")
         receiver.running.set_mode("ok")
-        receiver.wait_for_more("count", 2)
+        receiver.wait_for_more("count")
         world.finish()
         world.check()
         check_deliveries(world, receiver)
@@ -93,7 +93,7 @@ def test_coins_that_come_while_the_receiver_is_away_are_delivered_when_it_is_bac
         world.start()
         receiver.wait_for_more("count")
         receiver.running.set_mode("refuse")
-        world.receive(250)
+        world.receive(150)
         receiver.running.set_mode("ok")
         receiver.wait_for_more("count", 4)
         world.finish()
@@ -126,7 +126,7 @@ def test_kills_deliver_every_coin_and_none_under_a_second_id(
 ) -> None:
     with world_of(tmp_path, dsn, receiver, BATCH_SIZE=20) as world:
         receiver.running.set_mode(mode)
-        for trades in (300, 500):
+        for trades in (120, 200):
             world.start()
             world.receive(trades)
             world.kill()

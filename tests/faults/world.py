@@ -20,7 +20,7 @@ import requests
 
 from simulator.process import start_simulator
 from tests.e2e.recordings import NO_FILTER
-from tests.e2e.rows import Row, check_health, check_spans, rows, streams
+from tests.e2e.rows import Row, check_health, check_spans, rows, stored_trades, streams
 from tests.support import independent
 from tests.support.independent import Line, Trade, by_mint, figures
 from tests.support.service import Service
@@ -211,7 +211,18 @@ class World:
         assert "Traceback" not in self.service.log
         expected = self.check_rows()
         self.check_sent()
+        if "STORE_TRADES" in self._settings:
+            self.check_stored(expected)
         return expected
+
+    def check_stored(self, expected: list[Trade]) -> None:
+        """Hold the stored trades against the journal and the candles."""
+        times = {trade.identity: trade.at_us for trade in expected}
+        stored = [(trade.identity, trade.at_us) for trade in stored_trades(self.dsn)]
+        assert len({identity for identity, _ in stored}) == len(stored)
+        assert dict(stored).items() <= times.items()
+        in_rows = sum(row.figures.num_buys + row.figures.num_sells for row in rows(self.dsn))
+        assert len(stored) == in_rows
 
     def __enter__(self) -> Self:
         return self

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from actors.control import (
     CONNECTION,
     DISCOVERY,
@@ -11,11 +9,11 @@ from actors.control import (
     SUPERVISOR,
     Drain,
     PhasesLoaded,
-    TrackMint,
+    UntrackMint,
     writer_name,
 )
 from actors.discovery.messages import RouteClosed
-from actors.domain import Candle, Mint, Phase
+from actors.domain import Candle, Phase
 from actors.postgres_writer.messages import CandleClosed
 from actors.runtime import Budget, Exceeded
 from actors.runtime.seeded import SeededSystem
@@ -23,8 +21,8 @@ from actors.tracker import TrackerActor, TrackerState
 from actors.tracker.messages import CoverageChanged, HandOver, HandOverDone, TradesArrived
 from settings import Settings
 from tests.supervisor.scene import PHASES, A, B, Scene, track
-from tests.tracker.builders import MINT, PHASES as TRACKER_PHASES
-from tests.tracker.builders import RULES, at, trade
+from tests.tracker.builders import MINT, RULES, at, trade
+from tests.tracker.builders import PHASES as builders.PHASES
 
 NAME = f"tracker:{MINT}"
 
@@ -38,7 +36,7 @@ class Tracked:
             self.system.probe(name)
         self.writer = self.system.probe(writer_name(0))
         self.state = TrackerState(
-            mint=MINT, phases=TRACKER_PHASES, phase_id=1, started_us=at(0), rules=RULES
+            mint=MINT, phases=builders.PHASES, phase_id=1, started_us=at(0), rules=RULES
         )
         self.system.start(
             NAME,
@@ -121,16 +119,6 @@ def test_what_was_wished_before_there_were_phases_is_tracked_once_there_are() ->
 def test_a_wish_that_was_taken_back_before_there_were_phases_stays_taken_back() -> None:
     scene = Scene(phases=())
     scene.tell(track(A))
-    scene.tell(_untrack(A))
+    scene.tell(UntrackMint(A, "inactive"))
     scene.tell(PhasesLoaded(PHASES))
     assert scene.tree.started == []
-
-
-def _untrack(mint: Mint) -> Any:
-    from actors.control import UntrackMint
-
-    return UntrackMint(mint, "inactive")
-
-
-def _wish(mint: Mint) -> TrackMint:
-    return track(mint)

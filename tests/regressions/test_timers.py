@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from typing import Any
 
 from actors.runtime.timers import TimerWheel
 
@@ -51,24 +52,30 @@ def test_compaction_keeps_every_armed_timer_in_its_order() -> None:
     assert fired == list(range(0, 5_000, 5))
 
 
+class Emptied(list[Any]):
+    """A heap that the timer thread empties right after it was found not to be empty."""
+
+    def __init__(self, wheel: TimerWheel, entries: list[Any]) -> None:
+        super().__init__(entries)
+        self.taker: threading.Thread | None = None
+        self._wheel = wheel
+
+    def __bool__(self) -> bool:
+        found = len(self) > 0
+        if self.taker is None:
+            self.taker = threading.Thread(target=self._wheel.fire, daemon=True)
+            self.taker.start()
+            self.taker.join(0.05)
+        return found
+
+
 def test_looking_for_due_timers_waits_while_another_thread_takes_them() -> None:
-    class Emptied(list):  # type: ignore[type-arg]
-        """A heap that somebody else empties right after it was found not to be empty."""
-
-        def __bool__(self) -> bool:
-            found = len(self) > 0
-            taker = threading.Thread(target=wheel.fire)
-            taker.start()
-            taker.join(0.05)
-            takers.append(taker)
-            return found
-
-    takers: list[threading.Thread] = []
     wheel = TimerWheel(lambda: 0)
-    wheel.at("a", "window", 1, None, lambda _: None)
+    fired: list[str] = []
+    wheel.at("tracker", "window", 1, "window", fired.append)
     wheel.advance_feed(1)
-    wheel._feed = Emptied(wheel._feed)
+    heap = wheel._feed = Emptied(wheel, wheel._feed)
     assert wheel.feed_due()
-    for taker in takers:
-        taker.join(5.0)
-        assert not taker.is_alive()
+    assert heap.taker is not None
+    heap.taker.join(5.0)
+    assert fired == ["window"]

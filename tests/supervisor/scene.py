@@ -11,13 +11,23 @@ from actors.control import (
     N8N_WRITER,
     STREAM_WATCH,
     SUPERVISOR,
+    Drained,
     TrackMint,
     writer_name,
 )
 from actors.domain import Mint, Phase
-from actors.runtime import Actor, ActorReport, ChildSpec, ChildStopped, Ref, RestartType
+from actors.runtime import (
+    Actor,
+    ActorReport,
+    ChildSpec,
+    ChildStopped,
+    Context,
+    Flush,
+    Ref,
+    RestartType,
+)
 from actors.runtime.cell import CellState
-from actors.runtime.seeded import ProbeHandle, SeededSystem
+from actors.runtime.seeded import Probe, ProbeHandle, SeededSystem
 from actors.supervisor import SupervisorActor, SupervisorState
 from actors.supervisor.drain import DrainPlan
 from actors.supervisor.roster import Roster
@@ -119,6 +129,19 @@ class FakeNursery:
         self.ends.append(mint)
 
 
+class Decider(Probe):
+    """Stands in for discovery: decides at once on what was read, unless it is told not to."""
+
+    def __init__(self, context: Context, messages: list[Any], scene: Scene) -> None:
+        super().__init__(context, messages, f"reply of {DISCOVERY}")
+        self._scene = scene
+
+    def on_receive(self, message: Any) -> Any:
+        if message == Flush() and self._scene.discovery_decides:
+            self.context.tell(SUPERVISOR, Drained(DISCOVERY, 0))
+        return super().on_receive(message)
+
+
 class Scene:
     """The supervisor with `limit` places, DRAIN_TIMEOUT 20 s, two writers, and phases loaded."""
 
@@ -127,9 +150,14 @@ class Scene:
         self.tree = FakeTree(self.system)
         self.nursery = FakeNursery()
         self.exit_codes: list[int] = []
+        self.discovery_decides = True
         self.probes: dict[str, ProbeHandle] = {
-            name: self.system.probe(name, reply=f"reply of {name}") for name in SYSTEM
+            name: self.system.probe(name, reply=f"reply of {name}")
+            for name in SYSTEM
+            if name != DISCOVERY
         }
+        discovery = self.probes[DISCOVERY] = ProbeHandle(DISCOVERY)
+        self.system.start(DISCOVERY, lambda context: Decider(context, discovery.messages, self))
         self.state = SupervisorState(
             roster=Roster(limit),
             drain=DrainPlan(timeout_s=20.0),

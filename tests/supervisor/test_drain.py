@@ -38,18 +38,31 @@ def test_the_last_one_of_a_stage_completes_it() -> None:
 
 def test_stages_follow_each_other_to_the_end() -> None:
     plan = begun()
-    assert [plan.next(()) for _ in range(3)] == [Stage.TRACKERS, Stage.WRITERS, Stage.DONE]
+    assert [plan.next(()) for _ in range(4)] == [
+        Stage.DECIDING,
+        Stage.TRACKERS,
+        Stage.WRITERS,
+        Stage.DONE,
+    ]
     assert plan.complete
 
 
 @pytest.mark.parametrize(
-    ("advances", "seconds"), [(0, 5.0), (1, 5.0), (2, 10.0), (3, 0.0)], ids=str
+    ("advances", "seconds"), [(0, 4.0), (1, 2.0), (2, 4.0), (3, 10.0), (4, 0.0)], ids=str
 )
 def test_each_stage_has_its_share_of_the_deadline(advances: int, seconds: float) -> None:
     plan = begun(timeout_s=20.0)
     for _ in range(advances):
         plan.next(())
     assert plan.stage_s == seconds
+
+
+def test_coins_get_trackers_until_all_that_was_read_is_decided_on() -> None:
+    plan = begun()
+    takes = [plan.takes_coins]
+    while plan.next(()) is not Stage.DONE:
+        takes.append(plan.takes_coins)
+    assert takes == [True, True, False, False]
 
 
 @given(timeout_s=st.floats(0.1, 1000.0))

@@ -1,4 +1,4 @@
-"""The end: reading, then trackers, then writers; whoever is late is left behind, and said so."""
+"""The end: reading, discovery, trackers, writers; whoever is late is left behind, and said so."""
 
 from __future__ import annotations
 
@@ -111,15 +111,47 @@ def test_a_second_drain_changes_nothing(scene: Scene) -> None:
     assert scene.state.drain.reason == "SIGTERM"
 
 
-def test_nobody_is_tracked_any_more(scene: Scene) -> None:
-    scene.tell(Drain("SIGTERM"), track(C))
+def test_coins_that_discovery_activates_meanwhile_are_still_tracked(scene: Scene) -> None:
+    scene.discovery_decides = False
+    scene.tell(Drain("SIGTERM"), ReadingStopped(0))
+    assert scene.told(DISCOVERY)[-1] == Flush()
+    scene.tell(track(C), Drained(DISCOVERY, 0))
+    assert scene.tree.started == ["tracker:A", "tracker:B", "tracker:C"]
+    assert RouteMint(C) in scene.told(CONNECTION)
+    for mint in (A, B):
+        scene.ends(mint)
+    assert flushed(scene) == []
+    scene.ends(C)
+    assert flushed(scene) == list(FLUSHED)
+
+
+def test_nobody_is_tracked_any_more_once_discovery_has_decided(scene: Scene) -> None:
+    scene.tell(Drain("SIGTERM"), ReadingStopped(0), track(C))
     assert scene.tree.started == ["tracker:A", "tracker:B"]
     assert RouteMint(C) not in scene.told(CONNECTION)
 
 
+def test_nobody_is_tracked_when_nobody_can_route(scene: Scene) -> None:
+    scene.quarantine(CONNECTION)
+    scene.discovery_decides = False
+    scene.tell(failed(CONNECTION, "escalate"), track(C))
+    assert scene.tree.started == ["tracker:A", "tracker:B"]
+
+
+def test_discovery_that_is_late_or_gone_holds_nothing_up(scene: Scene) -> None:
+    scene.discovery_decides = False
+    scene.tell(Drain("SIGTERM"), ReadingStopped(0))
+    scene.ends(A)
+    scene.ends(B)
+    scene.system.advance(1.9)
+    assert flushed(scene) == []
+    scene.system.advance(0.1)
+    assert flushed(scene) == list(FLUSHED)
+
+
 def test_a_waiting_mint_does_not_get_the_place_of_one_that_ends() -> None:
     scene = Scene(limit=1)
-    scene.tell(track(A), track(B), Drain("SIGTERM"))
+    scene.tell(track(A), track(B), Drain("SIGTERM"), ReadingStopped(0))
     scene.ends(A)
     assert scene.tree.started == ["tracker:A"]
 
@@ -135,7 +167,7 @@ def test_streams_that_load_during_the_drain_start_no_reading(scene: Scene) -> No
 def test_a_connection_that_is_late_is_left_behind_and_its_routes_are_closed(scene: Scene) -> None:
     scene.system.advance_feed(42)
     scene.tell(Drain("SIGTERM"))
-    scene.system.advance(4.9)
+    scene.system.advance(3.9)
     assert scene.told("tracker:A") == []
     scene.system.advance(0.1)
     assert scene.told("tracker:A") == [RouteClosed(A, 42)]
@@ -150,7 +182,7 @@ def test_trackers_that_are_late_are_left_behind(scene: Scene) -> None:
     scene.tell(Drain("SIGTERM"), ReadingStopped(0))
     scene.ends(A)
     with structlog.testing.capture_logs() as logs:
-        scene.system.advance(5.0)
+        scene.system.advance(4.0)
     assert flushed(scene) == list(FLUSHED)
     [said] = [log for log in logs if log["event"] == "drain_overdue"]
     assert (said["stage"], said["late"]) == ("trackers", ["tracker:B"])
@@ -170,18 +202,20 @@ def test_writers_that_are_late_are_left_behind(scene: Scene) -> None:
 
 
 def test_when_everybody_is_late_it_ends_within_the_deadline(scene: Scene) -> None:
+    scene.discovery_decides = False
     scene.tell(Drain("SIGTERM"))
-    scene.system.advance(5.0)
-    scene.system.advance(5.0)
-    scene.system.advance(10.0)
+    for seconds in (4.0, 2.0, 4.0, 9.9):
+        scene.system.advance(seconds)
+    assert scene.exit_codes == []
+    scene.system.advance(0.1)
     assert scene.exit_codes == [1]
 
 
 def test_a_stage_that_is_over_is_not_overdue_later(scene: Scene) -> None:
     scene.tell(Drain("SIGTERM"))
-    scene.system.advance(4.9)
+    scene.system.advance(3.9)
     scene.tell(ReadingStopped(0))
-    scene.system.advance(4.9)
+    scene.system.advance(3.9)
     assert flushed(scene) == []
     scene.ends(A)
     scene.ends(B)
@@ -191,8 +225,9 @@ def test_a_stage_that_is_over_is_not_overdue_later(scene: Scene) -> None:
 
 
 def test_a_late_answer_to_an_earlier_stage_is_no_answer_to_this_one(scene: Scene) -> None:
+    scene.discovery_decides = False
     scene.tell(Drain("SIGTERM"))
-    scene.system.advance(5.0)
+    scene.system.advance(4.0)
     scene.tell(ReadingStopped(0))
     assert flushed(scene) == []
 

@@ -160,3 +160,13 @@ def test_a_feed_that_ends_in_the_middle_of_a_hand_over_ends_in_order() -> None:
         assert places.get("queued", 0) == in_candles, f"seed {seed}: {places}"
         cached = places.get("cached", 0)
         assert in_candles + cached + places.get("duplicate", 0) == received, f"seed {seed}"
+
+
+def test_a_feed_that_ends_right_behind_a_create_leaves_no_coin_in_the_cache() -> None:
+    for seed in SEEDS:
+        market = Market(seed)
+        script = sliced(market.frames, market.chance)[: 1 + seed % 4]
+        house = play(
+            seed, script, activation="trades", activation_min_trades=0, spam_burst_threshold=100
+        )
+        assert house.places().get("cached", 0) == 0, f"seed {seed}: {house.places()}"
