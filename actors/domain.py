@@ -112,6 +112,11 @@ class Phase(msgspec.Struct, frozen=True):
     min_age_minutes: int
     max_age_minutes: int
 
+    @property
+    def is_regular(self) -> bool:
+        """Whether a coin can be in it: ids 1..98, an interval of at least a second."""
+        return 1 <= self.id < FINISHED_PHASE and self.interval_seconds >= 1
+
 
 class Candle(msgspec.Struct, frozen=True, kw_only=True):
     """One closed candle of one mint over `[window_start_us, timestamp_us)` of arrival time.

@@ -1,4 +1,4 @@
-"""The control API: a small Flask application that asks the supervisor and reads the database."""
+"""The control API: a small Flask application that asks the supervisor and uses the database."""
 
 from api.app import create_app
 from api.gateway import Gateway, NotAnswered

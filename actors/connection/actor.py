@@ -122,8 +122,8 @@ class ConnectionActor(Actor):
         match message:
             case RouteMint(mint=mint, rows_end_us=rows_end_us):
                 self._route(mint, rows_end_us)
-            case UnrouteMint(mint=mint):
-                self._unroute(mint)
+            case UnrouteMint(mint=mint, ended=ended):
+                self._unroute(mint, ended=ended)
             case WatchMint(mint=mint):
                 self._state.subscriptions.watch(mint)
             case UnwatchMint(mint=mint):
@@ -174,10 +174,10 @@ class ConnectionActor(Actor):
         elif self._reader is not None:
             self._reader.cover(mint)
 
-    def _unroute(self, mint: Mint) -> None:
+    def _unroute(self, mint: Mint, *, ended: bool = False) -> None:
         self._state.subscriptions.unroute(mint, self.context.monotonic_s())
         self._state.rows_end_us.pop(mint, None)
-        self._dispatch.close_route(mint)
+        self._dispatch.close_route(mint, ended=ended)
 
     def _unwatch(self, mint: Mint) -> None:
         self._state.recent.discard(mint)

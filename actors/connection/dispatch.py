@@ -166,14 +166,15 @@ class Dispatch:
         self._note("tracker_started", mint)
         self._context.tell(DISCOVERY, RouteSwitched(mint))
 
-    def close_route(self, mint: Mint) -> None:
+    def close_route(self, mint: Mint, *, ended: bool = False) -> None:
         """Tell the tracker and discovery that no event of the mint follows."""
-        self._note("tracker_stopped", mint)
+        self._note("tracker_stopped", mint, ended=ended)
         self._state.coverage.forget(mint)
         # A span that ends before what is parked: a later tracker begins with it.
         at_us = self.parking.forget(mint)
         closed = RouteClosed(mint, at_us=self.next_free_us if at_us is None else at_us)
-        self._context.tell(tracker_name(mint), closed)
+        # Refused only by one that has ended by itself already.
+        self._tracker(mint).offer(closed)
         self._context.tell(DISCOVERY, closed)
         self._trackers.pop(mint, None)
 

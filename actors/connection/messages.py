@@ -24,10 +24,12 @@ class UnrouteMint(Message, frozen=True):
     """The supervisor wants no more trades of a mint routed. Data lane.
 
     The connection drops the route and the subscription and tells `RouteClosed` to the tracker,
-    behind its last trade, and to discovery.
+    behind its last trade, and to discovery. `ended` says that the tracker has ended by itself:
+    whoever replays the journal comes to the same end.
     """
 
     mint: Mint
+    ended: bool = False
 
 
 class WatchMint(Message, frozen=True):

@@ -3,7 +3,7 @@
 Purpose: one coin that is paused, in quarantine or behind never stops the socket and loses nothing.
 Guarantees: once an event of a mint was refused, everything later of that mint is parked too, so its
 order holds; what is handed on later is what the journal has, in the order it has it; a mint whose
-events are all handed on is routed as before.
+events are all handed on is routed as before. The journal is read only as far as a tracker has room.
 Relies on: everything parked is in the journal, because a slice is journalled before it is told.
 """
 
@@ -16,7 +16,7 @@ from actors.connection.frames import decode
 from actors.connection.journal_records import Frame
 from actors.control import tracker_name
 from actors.domain import Migration, Mint, Place, Trade
-from actors.tracker.messages import TradesArrived
+from actors.tracker.messages import TradesArrived, TradesParked, TradesUnparked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +35,8 @@ class Parked:
     """What is parked of one mint."""
 
     def __init__(self, first: Trade | Migration) -> None:
+        self.number = first.seq
+        """What the tracker knows this time of parking by; a later one has a higher number."""
         self.next_seq = first.seq
         """The first event that is still to be handed on."""
         self.from_us = first.arrived_us
@@ -68,6 +70,7 @@ class Parking:
         parked = self._state.parked.get(mint)
         if parked is None:
             parked = self._state.parked[mint] = Parked(events[0])
+            self._tell(mint, TradesParked(parked.number, parked.from_us))
             self._context.log.warning("parked", mint=mint, cause="its tracker takes no messages")
         trades = parked.add(events)
         self._context.ledger.move(Place.QUEUED, Place.PARKED, trades)
@@ -91,21 +94,34 @@ class Parking:
         return None if parked is None else parked.from_us
 
     def _hand_on(self, mint: Mint, parked: Parked) -> None:
+        tracker = self._context.ref(tracker_name(mint))
+        room = min(BATCH, tracker.room)
+        if room == 0:
+            return
+        is_anew = parked.records is None
         if parked.records is None:
-            parked.records = self._history.records(since_us=parked.from_us, mint=mint)
+            parked.records = self._history.records(
+                since_us=parked.from_us, before_seq=parked.last_seq + 1, mint=mint
+            )
+        found = (_event_of(record, mint, parked.next_seq) for record in parked.records)
+        events = list(itertools.islice((event for event in found if event is not None), room))
+        if events and tracker.offer(TradesArrived(tuple(events))):
+            self._handed_on(mint, parked, events)
+            return
         # A refused batch is looked up anew: the iterator has passed it.
-        events = [
-            event
-            for record in itertools.islice(parked.records, BATCH)
-            if (event := _event_of(record, mint, parked.next_seq)) is not None
-        ]
-        if not events:
-            parked.records = None
-            return
-        if not self._context.ref(tracker_name(mint)).offer(TradesArrived(tuple(events))):
-            parked.records = None
-            return
-        self._handed_on(mint, parked, events)
+        parked.records = None
+        if is_anew and not events:
+            self._give_up(mint, parked)
+
+    def _give_up(self, mint: Mint, parked: Parked) -> None:
+        """Go on without what the journal does not have: it could not be written at the time."""
+        self._context.log.error("parked_trades_lost", mint=mint, trades=parked.trades)
+        self._unpark(mint, parked)
+
+    def _unpark(self, mint: Mint, parked: Parked) -> None:
+        del self._state.parked[mint]
+        self._tell(mint, TradesUnparked(parked.number))
+        self._context.ledger.move(Place.PARKED, Place.DEAD, parked.trades)
 
     def _handed_on(self, mint: Mint, parked: Parked, events: list[Trade | Migration]) -> None:
         trades = sum(isinstance(event, Trade) for event in events)
@@ -113,8 +129,11 @@ class Parking:
         parked.trades -= trades
         parked.next_seq, parked.from_us = events[-1].seq + 1, events[-1].arrived_us
         if parked.next_seq > parked.last_seq:
-            del self._state.parked[mint]
+            self._unpark(mint, parked)
             self._context.log.info("unparked", mint=mint)
+
+    def _tell(self, mint: Mint, message: TradesParked | TradesUnparked) -> None:
+        self._context.ref(tracker_name(mint)).offer(message)
 
 
 def _event_of(record: Record, mint: Mint, next_seq: int) -> Trade | Migration | None:

@@ -88,7 +88,7 @@ def needed_from(
     """
     for since_us in (max(0, tail_us - MEMORY_US), 0):
         released: int | None = None
-        stopped: dict[Mint, int] = {}
+        stops: dict[Mint, Fact] = {}
         for number, record in enumerate(history.records(since_us=since_us), 1):
             if number % SEARCH_RECORDS == 0:
                 yield
@@ -98,11 +98,22 @@ def needed_from(
                 before_us = record.details.get("before_us")
                 released = before_us if isinstance(before_us, int) else released
             elif record.name == STOPPED and record.mint is not None:
-                stopped[record.mint] = record.seq
+                stops[record.mint] = record
         if released is not None and released >= since_us:
             # Whatever has ended since was noted later.
             break
-    return released or 0, stopped
+    needed_us = released or 0
+    return needed_us, {mint: stop.seq for mint, stop in stops.items() if _is_final(stop, needed_us)}
+
+
+def _is_final(stop: Fact, needed_us: int) -> bool:
+    """Say whether a mint's frames from before its stop are done with.
+
+    Rows and the end of a tracker that has ended by itself may not have been kept if that was
+    lately: its frames are replayed then, come to the same end, and give the same rows. Whoever
+    else stopped it has done so in the database.
+    """
+    return not stop.details.get("ended") or stop.at_us < needed_us
 
 
 class Recovery:

@@ -123,11 +123,16 @@ class DiscoveryActor(Actor):
             self._new_coin(coin)
 
     def _remember(self, coins: tuple[Coin, ...]) -> None:
-        """Know coins that were dealt with before a restart: their names still count."""
+        """Know coins that were dealt with before a restart: their names still count.
+
+        The n8n-writer knows which of them are in batches already.
+        """
         for coin in coins:
-            if coin.mint not in self._state.recent:
-                self._state.coin_filter.check(coin, coin.arrived_us)
-                self._state.recent.add(coin.mint)
+            if coin.mint in self._state.recent:
+                continue
+            self._state.recent.add(coin.mint)
+            if self._state.coin_filter.check(coin, coin.arrived_us) is None:
+                self.context.tell(N8N_WRITER, CoinDiscovered(coin))
 
     def _tracked_coin(self, coin: Coin) -> None:
         """Take a create that comes behind the start of its stream.

@@ -38,6 +38,11 @@ class Ref:
         return self._system.offer(self.name, message)
 
     @property
+    def room(self) -> int:
+        """How many events its mailbox would take now; 0 when nobody is there to handle them."""
+        return self._system.room(self.name)
+
+    @property
     def running(self) -> bool:
         """Whether an actor of this name is there and has not ended."""
         return self._system.running(self.name)

@@ -198,6 +198,13 @@ class System:
         cell = self._cells.get(name)
         return cell is not None and cell.state is not CellState.STOPPED
 
+    def room(self, name: str) -> int:
+        """How many events an actor's mailbox would take now; 0: nobody there, or in quarantine."""
+        cell = self._cells.get(name)
+        if cell is None or cell.state in (CellState.QUARANTINED, CellState.STOPPED):
+            return 0
+        return max(0, cell.mailbox.capacity - cell.mailbox.depth)
+
     def state_of(self, name: str) -> CellState | None:
         """The state of a child, None when nobody has the name."""
         cell = self._cells.get(name)

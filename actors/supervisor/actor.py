@@ -54,7 +54,6 @@ from actors.supervisor.health import health_report
 from actors.supervisor.retention import needed_from_us
 from actors.supervisor.roster import Roster, Verdict
 from actors.tracker.messages import PhasesChanged
-from actors.tracker.phases import regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +185,7 @@ class SupervisorActor(Actor):
             case UntrackMint(mint, reason):
                 self._untrack(mint, reason)
             case TrackingEnded(mint, _, reason):
-                self._untrack(mint, reason)
+                self._untrack(mint, reason, ended=True)
             case ChildStopped(name, kind):
                 self._child_stopped(name, kind)
             case ChildFailed():
@@ -283,11 +282,11 @@ class SupervisorActor(Actor):
             "tracking", mint=track.mint, phase=track.phase_id, activated_by=track.by
         )
 
-    def _untrack(self, mint: Mint, reason: str) -> None:
+    def _untrack(self, mint: Mint, reason: str, *, ended: bool = False) -> None:
         if not self._state.roster.end(mint):
             return
         self.context.log.info("tracking_ends", mint=mint, cause=reason)
-        self.context.tell(CONNECTION, UnrouteMint(mint=mint))
+        self.context.tell(CONNECTION, UnrouteMint(mint, ended))
         self._end_quarantined(tracker_name(mint))
 
     def _child_stopped(self, name: str, kind: str) -> None:
@@ -341,7 +340,7 @@ class SupervisorActor(Actor):
         return self._tree.state_of(name) == "quarantined"
 
     def _phases_loaded(self, phases: tuple[Phase, ...]) -> None:
-        if not regular(phases):
+        if not any(phase.is_regular for phase in phases):
             self.context.log.warning("phases_refused", found=len(phases))
             return
         self._state.phases = phases

@@ -45,7 +45,9 @@ from actors.tracker.messages import (
     PhasesChanged,
     RouteClosed,
     SetPhase,
+    TradesParked,
     TradesRemembered,
+    TradesUnparked,
 )
 from actors.tracker.phases import US_PER_MINUTE, regular
 from actors.tracker.state import Rules, TrackerState
@@ -129,6 +131,10 @@ class TrackerActor(Actor):
                 self._give_up_hand_over()
             case _HandOverEnded():
                 self._carry_out(self._state.settle())
+            case TradesParked(number, from_us):
+                self._state.park(number, from_us)
+            case TradesUnparked(number):
+                self._carry_out(self._state.unpark(number, self.context.feed_us()))
             case PhasesChanged(phases):
                 self._change_phases(phases)
             case SetPhase(phase_id):

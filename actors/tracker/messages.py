@@ -67,6 +67,28 @@ class CoverageChanged(Message, frozen=True):
     at_us: int
 
 
+class TradesParked(Control, frozen=True):
+    """The connection keeps back what arrived from `from_us` on, because the mailbox was full.
+
+    Control lane: a window's end that waits already must not close the window before they come.
+    `number` rises with each time that trades of the mint are parked.
+    """
+
+    number: int
+    from_us: int
+
+
+class TradesUnparked(Message, frozen=True):
+    """Everything that was parked under this number has been handed on, or was given up.
+
+    Data lane, behind the last of it; never refused.
+    """
+
+    must_arrive: ClassVar[bool] = True
+
+    number: int
+
+
 class PhasesChanged(Control, frozen=True):
     """The phases have changed. Control lane; acts at the end of the running window."""
 

@@ -55,8 +55,7 @@ def reach_back(window: Window, at_us: int, previous_end_us: int) -> Window:
 
 def regular(phases: Iterable[Phase]) -> tuple[Phase, ...]:
     """Give the phases a coin can be in, lowest id first: ids 1..98, an interval of at least 1 s."""
-    usable = (p for p in phases if 1 <= p.id < FINISHED_PHASE and p.interval_seconds >= 1)
-    return tuple(sorted(usable, key=lambda phase: phase.id))
+    return tuple(sorted((p for p in phases if p.is_regular), key=lambda phase: phase.id))
 
 
 def find(ladder: Sequence[Phase], phase_id: int) -> Phase | None:

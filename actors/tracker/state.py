@@ -133,6 +133,9 @@ class TrackerState:
         self._chain = ReserveChain()
         self._watchdog = Watchdog(rules.watchdog_seconds)
         self._kept_back: list[Outgoing] = []
+        self._parked_number = 0
+        self._parked_from_us: int | None = None
+        """Trades from here on are still to come, although the feed clock may have passed them."""
 
     @property
     def covered_until_us(self) -> int:
@@ -292,6 +295,19 @@ class TrackerState:
 
     # Timers.
 
+    def park(self, number: int, from_us: int) -> None:
+        """Let trades close windows, not timers, from an instant on: its trades come later."""
+        known_us = self._parked_from_us
+        self._parked_number = number
+        self._parked_from_us = from_us if known_us is None else min(known_us, from_us)
+
+    def unpark(self, number: int, now_us: int) -> list[Effect]:
+        """Let timers close windows again, unless trades were parked once more meanwhile."""
+        if number != self._parked_number:
+            return []
+        self._parked_from_us = None
+        return self.timers(now_us)
+
     def timers(self, now_us: int) -> list[Effect]:
         """Give every timer that a new instance of the actor has to set."""
         if self.ended:
@@ -306,7 +322,7 @@ class TrackerState:
 
     def due(self, timer: Timer, at_us: int, now_us: int) -> list[Effect]:
         """Act on a timer that was set for `at_us`; one that is overtaken by events does nothing."""
-        if self.ended:
+        if self.ended or (self._parked_from_us is not None and at_us > self._parked_from_us):
             return []
         match timer:
             case Timer.WINDOW:

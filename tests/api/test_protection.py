@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
@@ -270,3 +271,52 @@ def test_document_says_that_errors_are_problems(lonely: FlaskClient) -> None:
     ]
     assert refusals
     assert all(types == ["application/problem+json"] for types in refusals)
+
+
+def test_document_has_an_example_of_everything_that_is_sent(lonely: FlaskClient) -> None:
+    document = lonely.get("/openapi.json").json
+
+    assert document is not None
+    schemas = document["components"]["schemas"]
+    bodies = {
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for path in document["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    }
+    without = [
+        f"{body}.{name}"
+        for body in bodies
+        for name, field in schemas[body]["properties"].items()
+        if "example" not in str(field)
+    ]
+    assert schemas["Phase"]["properties"]["name"]["example"] == "Baby Zone"
+    assert schemas["PhaseUpdate"]["properties"]["name"]["example"] == "Baby Zone"
+    assert bodies == {"PhaseCreate", "PhaseUpdate", "TrackerStart", "PhaseChoice"}
+    assert without == []
+
+
+def test_document_names_no_security_without_a_token(
+    app_of: Callable[..., Flask], no_pool: Pool
+) -> None:
+    documents = [
+        app_of(no_pool, **environ).test_client().get("/openapi.json", headers=headers).json
+        for environ, headers in (
+            ({}, {}),
+            ({"API_TOKEN": "hunter2"}, {"Authorization": "Bearer hunter2"}),
+        )
+    ]
+
+    schemes = [document["components"].get("securitySchemes") for document in documents if document]
+    assert schemes == [{}, {"bearer": {"type": "http", "scheme": "bearer"}}]
+
+
+def test_body_over_the_limit_without_a_length_is_refused(lonely: FlaskClient) -> None:
+    answer = lonely.post(
+        "/trackers",
+        input_stream=io.BytesIO(b'{"mint": "' + b"x" * (64 * 1024) + b'"}'),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+    assert answer.status_code == 413

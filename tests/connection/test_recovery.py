@@ -74,6 +74,15 @@ class ListedJournal(NoJournal):
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.all: list[Record] = list(records)
         self.read_since: list[int] = []
+        self.released_before: list[int] = []
+        self.state_now = "ok"
+
+    @property
+    def state(self) -> str:
+        return self.state_now
+
+    def release_before(self, us: int) -> None:
+        self.released_before.append(us)
 
     def append(self, records: Any) -> None:
         self.all.extend(records)
@@ -115,8 +124,8 @@ def released(at_us: int, before_us: int) -> Fact:
     return Fact(0, at_us, "released", None, {"before_us": before_us})
 
 
-def stopped(at_us: int, mint: Mint) -> Fact:
-    return Fact(0, at_us, "tracker_stopped", mint)
+def stopped(at_us: int, mint: Mint, *, ended: bool = False) -> Fact:
+    return Fact(0, at_us, "tracker_stopped", mint, {"ended": ended})
 
 
 class Silence:
@@ -471,6 +480,18 @@ def test_journal_is_not_released_until_a_replay_has_settled() -> None:
     assert line.released() == [s(3)]
 
 
+@pytest.mark.parametrize(("state", "kept_us"), [("ok", MEMORY_US), ("full", 0)])
+def test_journal_that_is_full_keeps_nothing_for_the_memory_alone(state: str, kept_us: int) -> None:
+    line = Probed(journal(*trades_of_a(1)))
+    line.begin()
+    line.recover()
+    line.system.advance(10.0)
+    line.journal.state_now = state
+    line.release(s(900))
+
+    assert line.journal.released_before == [s(900) - kept_us]
+
+
 @pytest.mark.parametrize("fails", [(1,), (2,), (3,), (4,), (2, 4), (6,)])
 def test_connection_that_fails_in_a_replay_goes_on_where_it_was(fails: tuple[int, ...]) -> None:
     line = Probed(journal(*trades_of_a(1, 2, 3, 4)), fails=fails)
@@ -606,7 +627,6 @@ def test_coin_that_was_tracked_before_its_batch_was_full_is_told_to_n8n_again() 
     assert house.told_n8n() == [A]
 
 
-@pytest.mark.xfail(strict=True, reason="a coin that ended is not told to n8n")
 def test_coin_that_ended_before_its_batch_was_full_is_told_to_n8n_again() -> None:
     house = House(journal(create("A", s(0)), *trades_of_a(1), stopped(s(1), A)))
     house.recover()
@@ -614,9 +634,8 @@ def test_coin_that_ended_before_its_batch_was_full_is_told_to_n8n_again() -> Non
     assert house.told_n8n() == [A]
 
 
-@pytest.mark.xfail(strict=True, reason="that a coin has ended does not say that its rows are kept")
 def test_coin_that_began_and_ended_without_a_row_is_replayed() -> None:
-    house = House(journal(create("A", s(0)), *trades_of_a(1, 2), stopped(s(2), A)))
+    house = House(journal(create("A", s(0)), *trades_of_a(1, 2), stopped(s(2), A, ended=True)))
     house.recover()
     house.drain()
 

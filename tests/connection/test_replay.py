@@ -238,7 +238,7 @@ def test_coverage_is_told_before_the_first_trade(tmp_path: Path) -> None:
 def test_full_mailboxes_make_the_replay_wait(tmp_path: Path) -> None:
     replay = Replay(record(tmp_path / "r.jsonl", (1.0, CREATE)))
     replay.tell(StartReading())
-    replay.system.load.add(20_001)
+    replay.system.load.add(2_001)
     replay.turns(3)
     assert replay.discovery.of(Coin) == []
 

@@ -10,8 +10,7 @@ import pytest
 
 from db.migrate import migrate
 from tests.e2e.rows import query, rows
-from tests.faults.world import TRADES_PER_SECOND, World
-from tests.support.waiting import wait_until
+from tests.faults.world import TRADES_PER_SECOND, World, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,12 +32,12 @@ def test_server_that_dies_and_comes_back_gets_every_row(
     migrate(dsn)
     with World(tmp_path, dsn) as world:
         world.start()
-        wait_until(lambda: rows(dsn), what="first rows")
+        eventually(lambda: rows(dsn), what="first rows")
         own_postgres.kill()
         world.receive(seconds * TRADES_PER_SECOND, 2.0 * seconds + 10)
         own_postgres.start()
         before = len(rows(dsn))
-        wait_until(lambda: len(rows(dsn)) > before, 30, "new rows")
+        eventually(lambda: len(rows(dsn)) > before, 30, "new rows")
         world.finish()
         world.check()
 
@@ -46,7 +45,7 @@ def test_server_that_dies_and_comes_back_gets_every_row(
 def test_sessions_that_are_ended_one_by_one_cost_no_row(dsn: str, tmp_path: Path) -> None:
     with World(tmp_path, dsn) as world:
         world.start()
-        wait_until(lambda: rows(dsn), what="first rows")
+        eventually(lambda: rows(dsn), what="first rows")
         ended = set()
         for (pid,) in query(dsn, _SESSIONS):
             query(dsn, "SELECT pg_terminate_backend(%s)", (pid,))
@@ -63,7 +62,7 @@ def test_table_that_is_locked_for_a_while_gets_every_row(
 ) -> None:
     with World(tmp_path, dsn) as world:
         world.start()
-        wait_until(lambda: rows(dsn), what="first rows")
+        eventually(lambda: rows(dsn), what="first rows")
         with closing(psycopg2.connect(dsn)) as blocker, blocker.cursor() as cursor:
             cursor.execute("LOCK TABLE coin_metrics IN ACCESS EXCLUSIVE MODE")
             world.receive(seconds * TRADES_PER_SECOND, 2.0 * seconds + 10)
@@ -79,7 +78,7 @@ def test_kill_while_the_server_is_away_loses_nothing(
     migrate(dsn)
     with World(tmp_path, dsn, ("--coins", "40", "--create-rate", "8")) as world:
         world.start()
-        wait_until(lambda: rows(dsn), what="first rows")
+        eventually(lambda: rows(dsn), what="first rows")
         own_postgres.kill()
         world.receive(800)
         world.kill()

@@ -9,14 +9,25 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
+from simulator.process import start_simulator
+from tests.connection.system import KeptJournal, running
 from tests.e2e.rows import check_totals, query, rows, streams
-from tests.faults.world import World
+from tests.faults.world import World, eventually
 from tests.support import independent
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def test_time_goes_on_while_a_full_journal_keeps_the_feed_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(KeptJournal, "state", "full")
+    with start_simulator(["simulate", "--hold"]) as market, running(market.uri) as run:
+        run.wait_for_log("reading_paused")
+        paused_us = run.system.wheel.feed_us
+        eventually(lambda: run.system.wheel.feed_us > paused_us + 200_000, what="the feed clock")
 
 
 @contextmanager
@@ -46,8 +57,8 @@ def test_journal_that_cannot_be_written_is_said_and_stops_nothing(
     with small_disk(tmp_path / "state" / "journal", options), World(tmp_path, dsn) as world:
         world.start()
         world.receive(100)
-        assert wait_until(lambda: journal_state(world) in {"failed", "full"}, what="the state")
-        wait_until(lambda: rows(dsn), what="rows")
+        assert eventually(lambda: journal_state(world) in {"failed", "full"}, what="the state")
+        eventually(lambda: rows(dsn), what="rows")
         world.receive(200)
         world.finish()
         sent = independent.trades(independent.read(tmp_path / "sent.jsonl"))
@@ -57,6 +68,7 @@ def test_journal_that_cannot_be_written_is_said_and_stops_nothing(
     assert "Traceback" not in world.service.log
 
 
+@pytest.mark.soak
 def test_journal_at_its_cap_pauses_the_feed_until_rows_are_written(
     dsn: str, tmp_path: Path
 ) -> None:
@@ -64,17 +76,17 @@ def test_journal_at_its_cap_pauses_the_feed_until_rows_are_written(
     query(dsn, "UPDATE ref_coin_phases SET interval_seconds = 1 WHERE id < 99")
     with World(tmp_path, dsn, market, JOURNAL_MAX_MB=1) as world:
         world.start()
-        wait_until(lambda: rows(dsn), what="first rows")
+        eventually(lambda: rows(dsn), what="first rows")
         with closing(psycopg2.connect(dsn)) as blocker, blocker.cursor() as cursor:
             cursor.execute("LOCK TABLE coin_metrics IN ACCESS EXCLUSIVE MODE")
             world.service.wait_log("reading_paused", 30)
-            wait_until(lambda: journal_state(world) == "full", what="a full journal")
+            eventually(lambda: journal_state(world) == "full", what="a full journal")
             before = world.service.json("/ledger")["received"]
-            wait_until(lambda: trades_sent(tmp_path) > before + 800, what="what has to wait")
+            eventually(lambda: trades_sent(tmp_path) > before + 800, what="what has to wait")
             world.market.fault("hold")
             blocker.rollback()
         world.service.wait_log("reading_resumed", 40)
-        world.service.wait_received(trades_sent(tmp_path), 40)
+        world.wait_received(trades_sent(tmp_path), 40)
         world.finish()
         sent = independent.trades(independent.read(tmp_path / "sent.jsonl"))
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from db.migrate import migrate
 from tests.e2e.rows import query, rows, streams
-from tests.faults.world import World
-from tests.support.waiting import wait_until
+from tests.faults.world import World, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,14 +65,14 @@ def test_rows_spooled_while_the_server_is_away_are_written_by_the_next_run(
     migrate(dsn)
     with World(tmp_path, dsn) as world:
         world.start()
-        wait_until(lambda: rows(dsn), what="first rows")
+        eventually(lambda: rows(dsn), what="first rows")
         own_postgres.kill()
         world.receive(600)
         world.stop()
         own_postgres.start()
         before = len(rows(dsn))
         world.start()
-        wait_until(lambda: len(rows(dsn)) > before, what="the spooled rows")
+        eventually(lambda: len(rows(dsn)) > before, what="the spooled rows")
         world.receive(200)
         world.finish()
         world.check()
@@ -105,10 +104,10 @@ def test_stream_switched_off_and_on_inside_one_window_keeps_every_trade(
         world.rest()
         mint = next(iter(streams(dsn)))
         query(dsn, _ACTIVE, (False, mint))
-        wait_until(lambda: any(row.mint == mint for row in rows(dsn)), what="the cut candle")
+        eventually(lambda: any(row.mint == mint for row in rows(dsn)), what="the cut candle")
         tracked = world.service.json("/feed")["routes"]
         query(dsn, _ACTIVE, (True, mint))
-        wait_until(lambda: world.service.json("/feed")["routes"] == tracked + 1, what="a tracker")
+        eventually(lambda: world.service.json("/feed")["routes"] == tracked + 1, what="a tracker")
         world.market.fault("start")
         world.receive(1_000)
         world.stops += 1  # the candle that was cut

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.rows import query
-from tests.faults.world import World
-from tests.support.waiting import wait_until
+from tests.faults.world import World, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,4 +66,4 @@ def test_coins_that_graduate_are_finished_across_a_crash(dsn: str, tmp_path: Pat
         world.receive(600)
         world.finish()
         world.check()
-    assert wait_until(lambda: query(dsn, "SELECT 1 FROM coin_streams WHERE is_graduated"))
+    assert eventually(lambda: query(dsn, "SELECT 1 FROM coin_streams WHERE is_graduated"))

@@ -9,8 +9,7 @@ import pytest
 
 from tests.e2e.rows import rows
 from tests.faults.proxy import CommitProxy
-from tests.faults.world import World
-from tests.support.waiting import wait_until
+from tests.faults.world import World, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,11 +54,11 @@ def test_kill_between_a_commit_and_its_answer_writes_nothing_twice(
     folder.mkdir()
     with CommitProxy(folder, dsn) as proxy, World(tmp_path, proxy.dsn) as world:
         world.start()
-        wait_until(lambda: rows(dsn), what="first rows")
+        eventually(lambda: rows(dsn), what="first rows")
         before = len(rows(dsn))
         proxy.arm()
         assert proxy.committing.wait(20)
-        wait_until(lambda: len(rows(dsn)) > before, what="the rows of the unanswered commit")
+        eventually(lambda: len(rows(dsn)) > before, what="the rows of the unanswered commit")
         world.kill()
         world.start()
         world.receive(500)

@@ -9,9 +9,8 @@ import pytest
 
 from simulator.process import RunningWebhook, start_webhook
 from tests.e2e.rows import check_health
-from tests.faults.world import World
+from tests.faults.world import World, eventually
 from tests.support import independent
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,7 @@ class Receiver:
     def wait_for_more(self, name: str, count: int = 1) -> None:
         """Wait until a total has grown."""
         goal = self.total(name) + count
-        wait_until(lambda: self.total(name) >= goal, 30, f"{count} more: {name}")
+        eventually(lambda: self.total(name) >= goal, 30, f"{count} more: {name}")
 
 
 @pytest.fixture

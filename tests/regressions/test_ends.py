@@ -21,8 +21,8 @@ from actors.tracker import TrackerActor, TrackerState
 from actors.tracker.messages import CoverageChanged, HandOver, HandOverDone, TradesArrived
 from settings import Settings
 from tests.supervisor.scene import PHASES, A, B, Scene, track
+from tests.tracker import builders
 from tests.tracker.builders import MINT, RULES, at, trade
-from tests.tracker.builders import PHASES as builders.PHASES
 
 NAME = f"tracker:{MINT}"
 

@@ -95,10 +95,15 @@ def test_without_phases_nothing_is_tracked_and_the_place_stays_free() -> None:
     assert scene.tree.started == ["tracker:A"]
 
 
-@pytest.mark.parametrize("message", [UntrackMint(A, "inactive"), TrackingEnded(A, 99, "finished")])
-def test_a_mint_that_is_done_loses_its_route_once(scene: Scene, message: Message) -> None:
+@pytest.mark.parametrize(
+    ("message", "ended"),
+    [(UntrackMint(A, "inactive"), False), (TrackingEnded(A, 99, "finished"), True)],
+)
+def test_a_mint_that_is_done_loses_its_route_once(
+    scene: Scene, message: Message, *, ended: bool
+) -> None:
     scene.tell(track(A), message, message)
-    assert scene.told(CONNECTION) == [RouteMint(A), UnrouteMint(A)]
+    assert scene.told(CONNECTION) == [RouteMint(A), UnrouteMint(A, ended)]
     assert scene.tree.stopped == []
 
 

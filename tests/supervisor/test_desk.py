@@ -194,6 +194,30 @@ def test_restart_keeps_the_open_candle() -> None:
     assert after.live.trades_total == 1
 
 
+def test_revived_tracker_goes_on_and_its_letters_can_be_let_go() -> None:
+    poison = [(trade("A", T0_US + n, n, 10, trader="poisoner"),) for n in range(1, 7)]
+    script = [(create("A", T0_US),), *poison]
+    house = House(0, script, rests=True, activation="trades", activation_min_trades=0)
+    house.system.tell(SUPERVISOR, PhasesLoaded(SCRIPT_PHASES))
+    house.system.tell(SUPERVISOR, StreamsLoaded(0))
+    for _ in range(10):
+        house.system.advance(1.0)
+
+    broken = house.system.ask(SUPERVISOR, GetTracker(A))
+    assert (broken.actor.state, broken.live) == ("quarantined", None)
+    assert house.system.ask(SUPERVISOR, ReviveTracker(A)) == Outcome(found=True)
+    revived = house.system.ask(SUPERVISOR, GetTracker(A))
+
+    assert revived.actor.state == "running"
+    assert revived.live.trades_total == 0
+    letters = house.system.ask(SUPERVISOR, GetDeadLetters(50))
+    assert len(letters) == 6
+    for letter in letters:
+        assert house.system.ask(SUPERVISOR, DiscardDeadLetter(letter.id)) == Outcome(found=True)
+    assert house.places() == {"dead": 6}
+    assert house.system.ledger.balanced
+
+
 # Dead letters.
 
 
