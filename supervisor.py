@@ -146,7 +146,7 @@ class Tree:
                 writers=self.writers,
                 finished=self._finished,
             ),
-            budget=Budget(intensity=1_000),
+            budget=Budget(intensity=60),
         )
 
     def _writer(self, name: str) -> ChildSpec:

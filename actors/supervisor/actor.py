@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from actors.runtime import ChildSpec, Ref
     from actors.runtime.cell import CellState
-    from actors.runtime.dead_letters import DeadLetter, DeadLetters
+    from actors.runtime.dead_letters import DeadLetters
 
 TRACKER: Final = "tracker"
 RETENTION_S: Final = 10.0
@@ -133,7 +133,6 @@ class SupervisorState:
     """From when on the journal is needed for each tracker in quarantine."""
     revived: set[str] = field(default_factory=set)
     """Trackers that were to end in quarantine and got one more instance for it."""
-    letters: list[DeadLetter] = field(default_factory=list)
 
 
 class SupervisorActor(Actor):

@@ -11,7 +11,7 @@ import pytest
 
 from simulator.process import start_simulator
 from tests.connection.system import KeptJournal, running
-from tests.e2e.rows import check_totals, query, rows, streams
+from tests.e2e.rows import check_totals, rows, streams
 from tests.faults.world import World, eventually
 from tests.support import independent
 
@@ -73,7 +73,6 @@ def test_journal_at_its_cap_pauses_the_feed_until_rows_are_written(
     dsn: str, tmp_path: Path
 ) -> None:
     market = ("--coins", "25", "--trades-per-second", "1500")
-    query(dsn, "UPDATE ref_coin_phases SET interval_seconds = 1 WHERE id < 99")
     with World(tmp_path, dsn, market, JOURNAL_MAX_MB=1) as world:
         world.start()
         eventually(lambda: rows(dsn), what="first rows")

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from tests.support.postgres import PostgresServer
 
-_LONG_WINDOWS = "UPDATE ref_coin_phases SET interval_seconds = 60 WHERE id = 1"
 _ACTIVE = "UPDATE coin_streams SET is_active = %s WHERE token_address = %s"
 
 
@@ -79,8 +78,7 @@ def test_rows_spooled_while_the_server_is_away_are_written_by_the_next_run(
 
 
 def test_restarts_inside_one_window_give_spans_that_touch(dsn: str, tmp_path: Path) -> None:
-    query(dsn, _LONG_WINDOWS)
-    with World(tmp_path, dsn) as world:
+    with World(tmp_path, dsn, window_seconds=60) as world:
         world.start()
         world.receive(800)
         world.stop()
@@ -96,8 +94,7 @@ def test_restarts_inside_one_window_give_spans_that_touch(dsn: str, tmp_path: Pa
 def test_stream_switched_off_and_on_inside_one_window_keeps_every_trade(
     dsn: str, tmp_path: Path
 ) -> None:
-    query(dsn, _LONG_WINDOWS)
-    with World(tmp_path, dsn) as world:
+    with World(tmp_path, dsn, window_seconds=60) as world:
         world.start()
         world.receive(1_000)
         world.market.fault("hold")

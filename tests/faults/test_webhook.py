@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -53,7 +53,11 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 
 def world_of(tmp_path: Path, dsn: str, receiver: Receiver, **settings: object) -> World:
-    values = {"BATCH_SIZE": 5, "N8N_TIMEOUT": 1, "N8N_WEBHOOK_URL": receiver.running.url}
+    values: dict[str, Any] = {
+        "BATCH_SIZE": 5,
+        "N8N_TIMEOUT": 1,
+        "N8N_WEBHOOK_URL": receiver.running.url,
+    }
     return World(tmp_path, dsn, _MARKET, **values | settings)
 
 

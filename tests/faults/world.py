@@ -21,7 +21,7 @@ import requests
 
 from simulator.process import start_simulator
 from tests.e2e.recordings import NO_FILTER
-from tests.e2e.rows import Row, check_health, check_spans, rows, stored_trades, streams
+from tests.e2e.rows import Row, check_health, check_spans, query, rows, stored_trades, streams
 from tests.support import independent
 from tests.support.independent import Line, Trade, by_mint, figures
 from tests.support.service import Service
@@ -46,11 +46,24 @@ class Away(NamedTuple):
 
 
 class World:
-    """Use as a context manager. `market` are options of `simulate`, the rest are settings."""
+    """Use as a context manager.
+
+    `market` are options of `simulate`, `window_seconds` is the interval of every phase, and the
+    rest are settings.
+    """
 
     def __init__(
-        self, folder: Path, dsn: str, market: Iterable[str] = ("--coins", "25"), **settings: object
+        self,
+        folder: Path,
+        dsn: str,
+        market: Iterable[str] = ("--coins", "25"),
+        *,
+        window_seconds: int = 1,
+        **settings: object,
     ) -> None:
+        query(
+            dsn, "UPDATE ref_coin_phases SET interval_seconds = %s WHERE id < 99", (window_seconds,)
+        )
         self.dsn = dsn
         self.state_dir = folder / "state"
         self.away: list[Away] = []
