@@ -21,7 +21,7 @@ run: venv
 	@$(BIN)/mintwatch run --demo
 
 test: venv lint
-	$(BIN)/pytest -m 'not system and not soak' $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'not system and not soak' $(PYTEST_ARGS)
 
 # A browser and a Prometheus server: installed with apt-get as root, else named.
 test-system: $(STAMP_SYSTEM)

@@ -393,7 +393,13 @@ class Service:
         )
         self._stack.callback(pool.close)
         pool.open(wait=False)
-        app = create_app(SupervisorGateway(system), self.settings, self._telemetry, pool)
+        app = create_app(
+            SupervisorGateway(system),
+            self.settings,
+            self._telemetry,
+            pool,
+            now_us=self._clock.now_us,
+        )
         server = ApiServer(app, self.settings.api_host, self.settings.api_port)
         try:
             server.start()

@@ -25,6 +25,15 @@ SUPPLY_TOKENS: Final = 1_000_000_000
 MICRO_TRADE_LAMPORTS: Final = 10_000_000
 """A trade below 0.01 SOL is a micro trade."""
 
+QUOTE_MINTS: Final = frozenset(
+    {
+        "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+        "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB",
+        "So11111111111111111111111111111111111111112",
+    }
+)
+"""USDC, USDT and wrapped SOL: what coins are paid with, never coins."""
+
 FINISHED_PHASE: Final = 99
 GRADUATED_PHASE: Final = 100
 """Phases 1..98 are regular; these two say how a stream ended."""

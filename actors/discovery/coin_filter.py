@@ -18,15 +18,8 @@ from typing import Final, Protocol, cast
 
 import re2
 
-from actors.domain import Coin, Mint
+from actors.domain import QUOTE_MINTS, Coin
 
-QUOTE_MINTS: Final = frozenset(
-    {
-        Mint("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"),  # USDC
-        Mint("Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"),  # USDT
-        Mint("So11111111111111111111111111111111111111112"),  # wrapped SOL
-    }
-)
 MATCHED_CHARACTERS: Final = 256
 """How much of a name the pattern sees."""
 

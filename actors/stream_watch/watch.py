@@ -15,20 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from actors.domain import Mint
+from actors.domain import QUOTE_MINTS, Mint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
-QUOTE_MINTS: Final = frozenset(
-    {
-        "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
-        "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB",
-        "So11111111111111111111111111111111111111112",
-    }
-)
-"""USDC, USDT and wrapped SOL: what coins are paid with, never coins."""
 
 _LONGEST_MINT: Final = 64
 

@@ -15,7 +15,7 @@ from actors.control import (
     ReviveTracker,
     TrackerOverview,
 )
-from actors.domain import FINISHED_PHASE, US_PER_SECOND, Mint
+from actors.domain import FINISHED_PHASE, QUOTE_MINTS, US_PER_SECOND, Mint
 from api.bodies import Done, PhaseChoice, TrackerResponse, TrackerStart, TrackerStarted
 from api.live import overview
 from api.problems import ProblemError, answers, changes, check
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
 
 blueprint = APIBlueprint("trackers", __name__, abp_tags=[Tag(name="trackers")])
 
-QUOTE_MINTS: Final = frozenset(
-    {
-        "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
-        "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB",
-        "So11111111111111111111111111111111111111112",
-    }
-)
-"""USDC, USDT and wrapped SOL: what coins are paid with, never coins."""
 _US_PER_MINUTE: Final = 60 * US_PER_SECOND
 _NO_TRACKER: Final = (
     "This mint has no tracker: see /actors?kind=tracker for those there are, or POST /trackers."
