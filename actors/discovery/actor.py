@@ -86,10 +86,13 @@ class DiscoveryActor(Actor):
         """Handle one message, or one event of a `FeedSlice`."""
         match message:
             case Trade():
+                self._expire_before(message.arrived_us)
                 self._trade(message)
             case Coin():
+                self._expire_before(message.arrived_us)
                 self._create(message)
             case Migration():
+                self._expire_before(message.arrived_us)
                 self._migration(message)
             case CoinsRemembered(coins=coins):
                 self._remember(coins)
@@ -250,6 +253,11 @@ class DiscoveryActor(Actor):
         evicted = self._state.cache.evict(touched)
         self._let_go(evicted, Place.EVICTED)
         self.context.telemetry.cache_evictions.inc(len(evicted))
+
+    def _expire_before(self, at_us: int) -> None:
+        """Let go of what was too old when this event arrived: its timer may come behind it."""
+        if self._armed_us is not None and self._armed_us < at_us:
+            self._expire(at_us)
 
     def _expire(self, at_us: int) -> None:
         self._armed_us = None

@@ -109,11 +109,8 @@ class Backlog:
 
     @property
     def oldest_window_us(self) -> int | None:
-        """Where the earliest waiting window begins: from there on the journal is needed."""
-        return min((c.candle.window_start_us for c in self._candles()), default=None)
-
-    def _candles(self) -> Iterator[CandleClosed]:
-        return (held.item for held in self._items if isinstance(held.item, CandleClosed))
+        """From where on the journal is needed for what waits: windows, stream begins and ends."""
+        return min((us for held in self._items if (us := _needs_from(held.item))), default=None)
 
     def _merge(self, item: AthReached) -> bool:
         held = self._waiting_aths.get(item.ath.mint)
@@ -122,6 +119,19 @@ class Backlog:
         if isinstance(held.item, AthReached) and held.item.ath.price_sol < item.ath.price_sol:
             held.item = item
         return True
+
+
+def _needs_from(item: Item) -> int | None:
+    """Tell the earliest arrival that this item could be derived from again."""
+    match item:
+        case CandleClosed(candle):
+            return candle.window_start_us
+        case StreamStarted(coin):
+            return coin.arrived_us
+        case StreamEnded(at_us=at_us):
+            return at_us
+        case _:
+            return None
 
 
 class _Held:

@@ -488,3 +488,12 @@ def test_a_flush_is_answered_behind_what_follows_from_everything_before_it() -> 
     [track, answer] = house.supervisor.messages
     assert isinstance(track, TrackMint)
     assert answer == Drained("discovery", 0)
+
+
+def test_a_coin_that_was_too_old_gets_no_trade_although_its_timer_comes_later() -> None:
+    house = House(Settings(activation="trades", activation_min_trades=2))
+    house.receive(coin())
+    house.receive(trade(seq=2, at_s=121.0))
+
+    assert house.supervisor.messages == []
+    assert house.places() == {"expired": 1, "orphan": 1}

@@ -119,10 +119,13 @@ def test_the_age_is_that_of_the_oldest_item_left() -> None:
 
 
 def test_the_journal_is_needed_from_the_earliest_waiting_window() -> None:
-    backlog = fill(started("A"), closed("A", 9), closed("B", 4), closed("C", 6))
+    backlog = fill(closed("A", 9), closed("B", 4), closed("C", 6))
 
     assert backlog.oldest_window_us == 1_700_000_000_000_000 + 4 * 5_000_000
-    assert fill(started("A")).oldest_window_us is None
+    assert fill(started("A")).oldest_window_us == started("A").coin.arrived_us
+    ended = StreamEnded(Mint("A"), 99, graduated=False, at_us=7)
+    assert fill(closed("A", 4), ended).oldest_window_us == 7
+    assert fill(ath("A", 1.0)).oldest_window_us is None
 
 
 def test_a_batch_is_sorted_by_table_in_the_order_of_arrival() -> None:
