@@ -280,8 +280,11 @@ class JournalKeeper:
             must_free = False
 
     def _miss_nothing(self) -> None:
-        opened = self._opened
-        if opened is not None and not (self._directory / opened.segment.plain).exists():
+        opened, boundary = self._opened, self._boundary
+        if opened is None or (boundary is not None and opened.segment < boundary):
+            # Its successor is announced: this round may have compressed it by now.
+            return
+        if not (self._directory / opened.segment.plain).exists():
             self.sync_fault = FileNotFoundError(errno.ENOENT, "the journal's file was removed")
 
     def _expired(self, successor: Segment) -> bool:
