@@ -21,12 +21,12 @@ run: venv
 	@$(BIN)/mintwatch run --demo
 
 test: venv lint
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'not system and not soak' $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'not system and not root and not soak' $(PYTEST_ARGS)
 
 # A browser and a Prometheus server: installed with apt-get as root, else named.
 test-system: $(STAMP_SYSTEM)
 	tests/system/packages.sh
-	$(BIN)/pytest -m system $(PYTEST_ARGS)
+	$(BIN)/pytest -m 'system or root' $(PYTEST_ARGS)
 
 $(STAMP_SYSTEM): $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[system]'

@@ -19,7 +19,7 @@ from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseUnavailableError
 from tests.support.waiting import wait_until
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+as_root = pytest.mark.root
 
 
 @pytest.fixture

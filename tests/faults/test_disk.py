@@ -50,6 +50,7 @@ def journal_state(world: World) -> str:
     return str(world.service.json("/health")["journal_state"])
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("options", ["size=128k", "ro"], ids=["full", "read-only"])
 def test_journal_that_cannot_be_written_is_said_and_stops_nothing(
     options: str, dsn: str, tmp_path: Path

@@ -45,7 +45,6 @@ PEAK_SHARE = 0.1
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.timeout(SECONDS + 600),
-    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc"),
 ]
 
 
