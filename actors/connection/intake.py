@@ -160,13 +160,24 @@ def _sort_event(event: FeedEvent, result: Slice, routes: Routes, recent: RecentC
             result.kinds["create"] += 1
             result.queued_trades += event.buy is not None
             recent.add(event.mint)
-            result.unrouted.append(event)
+            result.unrouted.append(_without_routed_buy(event, result, routes))
         case Migration():
             result.kinds["migrate"] += 1
             if routes.is_routed(event.mint):
                 result.routed.setdefault(event.mint, []).append(event)
             else:
                 result.unrouted.append(event)
+
+
+def _without_routed_buy(coin: Coin, result: Slice, routes: Routes) -> Coin:
+    """Route the creator's buy of a tracked coin like any trade, so that it keeps its order.
+
+    Discovery hears of the coin without it: on the way through there, later trades would overtake.
+    """
+    if coin.buy is None or not routes.is_routed(coin.mint):
+        return coin
+    result.routed.setdefault(coin.mint, []).append(coin.buy)
+    return msgspec.structs.replace(coin, buy=None)
 
 
 def _sort_trade(trade: Trade, result: Slice, routes: Routes, recent: RecentCreates) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from actors.connection.frames import decode
 from actors.connection.journal_records import Frame
 from actors.control import tracker_name
-from actors.domain import Migration, Mint, Place, Trade
+from actors.domain import Coin, Migration, Mint, Place, Trade
 from actors.tracker.messages import TradesArrived, TradesParked, TradesUnparked
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Parking:
 def _event_of(record: Record, mint: Mint, next_seq: int) -> Trade | Migration | None:
     if not isinstance(record, Frame) or record.seq < next_seq:
         return None
-    event = decode(record.data, record.seq, record.at_us)
+    decoded = decode(record.data, record.seq, record.at_us)
+    event = decoded.buy if isinstance(decoded, Coin) else decoded
     if isinstance(event, Trade | Migration) and event.mint == mint:
         return event
     return None

@@ -49,7 +49,8 @@ class TradesRemembered(Message, frozen=True):
 class CreatorBuy(Message, frozen=True):
     """Discovery saw the create of a mint that is tracked already.
 
-    Data lane: the coin's facts and its first trade.
+    Data lane: the coin's facts. Its first trade comes in its order from the connection, unless the
+    route was opened while the create was on its way to discovery.
     """
 
     coin: Coin

@@ -49,8 +49,15 @@ def test_events_of_a_mint_stay_together_and_in_order() -> None:
 def test_create_goes_to_discovery_even_when_its_mint_is_routed() -> None:
     result = sort(CREATE | {"mint": "A"}, buy("A"), routed="A")
 
-    assert [type(event) for event in result.unrouted] == [Coin]
-    assert [type(event) for event in result.routed[Mint("A")]] == [Trade]
+    # Its creator's buy keeps its order among the mint's trades, and is told once.
+    [create] = result.unrouted
+    assert isinstance(create, Coin)
+    assert create.buy is None
+    first, second = result.routed[Mint("A")]
+    assert isinstance(first, Trade)
+    assert isinstance(second, Trade)
+    assert (first.in_create, second.in_create) == (True, False)
+    assert result.queued_trades == 2
     assert result.queued_trades == 2
 
 
