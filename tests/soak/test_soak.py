@@ -36,7 +36,8 @@ WARM_UP_SHARE = 0.25
 BYTES_A_TRADE = 250
 """What a tracker may keep of each trade, its identity, for MEMORY_S; measured: 184."""
 MEMORY_S = 600
-SPARE_KIB = 8 * 1024
+SPARE_KIB = 24 * 1024
+"""Tables of identities grow to their final capacity for half an hour; then they stay."""
 SPARE_FILES = 4
 """Connections and journal segments that are open for a moment."""
 LONGEST_WAIT_S = 2.0
