@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 STAMP_SYSTEM := $(VENV)/.made-system
 PYTEST_ARGS ?=
+QUICK := 'not system and not root and not soak'
 
 .PHONY: venv run test test-system soak bench lint format clean
 
@@ -21,7 +22,8 @@ run: venv
 	@$(BIN)/mintwatch run --demo
 
 test: venv lint
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'not system and not root and not soak' $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/faults -m $(QUICK) $(PYTEST_ARGS)
+	$(BIN)/pytest tests/e2e tests/faults -m $(QUICK) $(PYTEST_ARGS)
 
 # A browser and a Prometheus server: installed with apt-get as root, else named.
 test-system: $(STAMP_SYSTEM)
