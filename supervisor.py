@@ -28,7 +28,6 @@ from actors.control import (
     STREAM_WATCH,
     SUPERVISOR,
     Drain,
-    writer_name,
 )
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
@@ -39,6 +38,7 @@ from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
 from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
 from actors.postgres_writer.leftovers import Leftovers, read_leftovers
+from actors.routes import WriterRoutes
 from actors.runtime import ArrivalClock, Budget, ChildSpec, System
 from actors.runtime.clocks import STEP_US
 from actors.spool import Spool, SpoolError
@@ -103,7 +103,7 @@ class Tree:
     ) -> None:
         self.system = system
         self.settings = system.settings
-        self.writers = tuple(writer_name(index) for index in range(WRITERS))
+        self.routes = WriterRoutes(WRITERS)
         self.state = SupervisorState(
             roster=Roster(self.settings.max_trackers),
             drain=DrainPlan(timeout_s=self.settings.drain_timeout),
@@ -113,7 +113,7 @@ class Tree:
         self._journal = journal
         self._tail = journal.open() if journal else Tail()
         self._leftovers, self._batched_seq = self._read_spool()
-        self.nursery = Nursery(self.settings, WRITERS, self._leftovers.rows_end_us)
+        self.nursery = Nursery(self.settings, self.routes, self._leftovers.rows_end_us)
         self._migrated = False
         self._finished = finished
 
@@ -123,7 +123,7 @@ class Tree:
             # First, so that it hears of everyone's failures.
             self._supervisor(),
             # Before whoever writes to them; they end last, when nothing is sent any more.
-            *(self._writer(name) for name in self.writers),
+            *(self._writer(name) for name in self.routes.names),
             self._n8n(),
             # Before the connection, whose creates it takes.
             self._discovery(),
@@ -143,7 +143,7 @@ class Tree:
                 state=self.state,
                 tree=self.system,
                 nursery=self.nursery,
-                writers=self.writers,
+                writers=self.routes.names,
                 finished=self._finished,
             ),
             budget=Budget(intensity=60),
@@ -188,7 +188,7 @@ class Tree:
             name=DISCOVERY,
             kind="discovery",
             actor=DiscoveryActor,
-            make=lambda context: DiscoveryActor(context, state, WRITERS),
+            make=lambda context: DiscoveryActor(context, state, self.routes),
             capacity=_DISCOVERY_CAPACITY,
         )
 

@@ -22,7 +22,6 @@ from actors.control import (
     GetLiveCoin,
     TrackMint,
     tracker_name,
-    writer_of,
 )
 from actors.discovery.coin_cache import CachedCoin, is_full
 from actors.discovery.coin_filter import Reason
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.discovery.state import DiscoveryState
+    from actors.routes import WriterRoutes
     from actors.runtime import Context
 
 _EXPIRY = "expiry"
@@ -66,11 +66,11 @@ class _ExpiryDue(Message, frozen=True):
 class DiscoveryActor(Actor):
     """See the module's docstring. Runs on the shared dispatcher and never blocks."""
 
-    def __init__(self, context: Context, state: DiscoveryState, writers: int) -> None:
-        """Take what is known; `writers` is the number of postgres-writers, at least 1."""
+    def __init__(self, context: Context, state: DiscoveryState, routes: WriterRoutes) -> None:
+        """Take what is known, and the way to the postgres-writers."""
         super().__init__(context)
         self._state = state
-        self._writers = writers
+        self._routes = routes
         self._armed_us: int | None = None
 
     def on_start(self) -> None:
@@ -230,8 +230,8 @@ class DiscoveryActor(Actor):
         coin, phase_id = entry.coin, self._state.first_phase_id
         # First of all, or a poll between the commit and this would not know the stream as ours.
         self.context.tell(STREAM_WATCH, StreamChangePending(coin.mint, active=True))
-        writer = writer_of(coin.mint, self._writers)
-        self.context.tell(writer, StreamStarted(coin, phase_id, at_us))
+        started = StreamStarted(coin, phase_id, at_us)
+        self._routes.tell(self.context, coin.mint, started)
         self.context.tell(
             SUPERVISOR,
             TrackMint(

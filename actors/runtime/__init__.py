@@ -12,6 +12,7 @@ from actors.runtime.messages import (
     Control,
     Flush,
     Message,
+    SettingsChanged,
 )
 from actors.runtime.supervision import Budget, ChildSpec, Exceeded, RestartType
 from actors.runtime.system import System
@@ -35,5 +36,6 @@ __all__ = [
     "Message",
     "Ref",
     "RestartType",
+    "SettingsChanged",
     "System",
 ]

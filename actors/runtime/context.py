@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import structlog
 
+    from actors.domain import Mint
     from actors.runtime.cell import Cell
+    from actors.runtime.chronicle import Detail
     from actors.runtime.ledger import Ledger
     from actors.runtime.system import System
     from settings import Settings
@@ -58,10 +60,18 @@ class Context:
         self._system = system
         self.cell = cell
         self.name = cell.name
-        self.settings: Settings = system.settings
         self.telemetry: Telemetry = system.telemetry
         self.ledger: Ledger = system.ledger
         self.log: structlog.stdlib.BoundLogger = system.log.bind(actor=cell.name)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force. After a change an actor is told `SettingsChanged`."""
+        return self._system.settings
+
+    def note(self, mint: Mint, what: str, **details: Detail) -> None:
+        """Note in the timeline of a mint what has happened to it, in words of a log's event."""
+        self._system.note(self.name, mint, what, details)
 
     def tell(self, name: str, message: Any) -> bool:
         """Send a message by name; never blocks, never raises.

@@ -55,6 +55,14 @@ class Flush(Message, frozen=True):
     must_arrive: ClassVar[bool] = True
 
 
+class SettingsChanged(Control, frozen=True):
+    """The settings have changed; `context.settings` gives the new ones already. Control lane.
+
+    Told to every actor. Each takes over what it has copied from the settings; what it reads from
+    them at the time needs nothing.
+    """
+
+
 class ChildFailed(Control, frozen=True):
     """An actor has failed; the runtime has already acted on `decision`.
 

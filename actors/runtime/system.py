@@ -17,12 +17,13 @@ import structlog
 from pykka import ActorDeadError, ThreadingFuture
 
 from actors.runtime.cell import Cell, CellState
+from actors.runtime.chronicle import Chronicle, Note
 from actors.runtime.context import Ref
 from actors.runtime.dead_letters import DeadLetter, DeadLetters, describe, traceback_of
 from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
 from actors.runtime.ledger import Ledger
 from actors.runtime.mailbox import Load
-from actors.runtime.messages import ActorReport, ChildFailed, ChildStopped
+from actors.runtime.messages import ActorReport, ChildFailed, ChildStopped, SettingsChanged
 from actors.runtime.stalls import Stall, find_stalls
 from actors.runtime.supervision import (
     ChildSpec,
@@ -39,6 +40,8 @@ from actors.runtime.wakeup import Wakeup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.domain import Mint
+    from actors.runtime.chronicle import Detail
     from actors.runtime.clocks import Clock
     from actors.runtime.mailbox import Envelope
     from settings import Settings
@@ -69,6 +72,7 @@ class System:
         self.load = Load()
         self.ledger = Ledger()
         self.dead_letters = DeadLetters()
+        self.chronicle = Chronicle()
         self.wheel = TimerWheel(clock.monotonic_ns)
         self.on_dead_letter: Callable[[DeadLetter], None] = _ignore
         self._jitter = jitter
@@ -190,6 +194,16 @@ class System:
         """Keep a message that nobody handled."""
         letter = self.dead_letters.add(self.clock.now_us(), name, reason, message, error)
         self.on_dead_letter(letter)
+
+    def note(self, actor: str, mint: Mint, what: str, details: dict[str, Detail]) -> None:
+        """Note in the timeline of a mint what has happened to it."""
+        self.chronicle.note(mint, Note(self.clock.now_us(), actor, what, details))
+
+    def change_settings(self, settings: Settings) -> None:
+        """Put settings in force, and tell every actor."""
+        self.settings = settings
+        for name in self.names():
+            self.offer(name, SettingsChanged())
 
     # Looking.
 

@@ -13,7 +13,6 @@ from actors.control import (
     TrackerReport,
     TrackingEnded,
     TrackMint,
-    writer_of,
 )
 from actors.domain import US_PER_SECOND, Migration, Phase, Place, Trade
 from actors.postgres_writer.messages import (
@@ -55,6 +54,7 @@ from actors.tracker.state import Rules, TrackerState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from actors.routes import WriterRoutes
     from actors.runtime import Context
     from settings import Settings
 
@@ -86,18 +86,18 @@ class TrackerActor(Actor):
     before it has changed anything, so a poisonous event is left out whole.
     """
 
-    def __init__(self, context: Context, state: TrackerState, writers: int) -> None:
+    def __init__(self, context: Context, state: TrackerState, routes: WriterRoutes) -> None:
         """Take over a state.
 
         Args:
             context: The actor's side of the runtime.
             state: What is known of the coin; shared with no other running actor.
-            writers: How many postgres-writers there are, at least 1.
+            routes: The way to the postgres-writer of the coin.
         """
         super().__init__(context)
         self._state = state
         self._mint = state.mint
-        self._writer = writer_of(state.mint, writers)
+        self._routes = routes
 
     def on_start(self) -> None:
         """Set the timers again, and wait for the cached trades unless they came before."""
@@ -214,17 +214,17 @@ class TrackerActor(Actor):
         candle = self._state.candle_of(closed)
         self.context.ledger.move(Place.OPEN, Place.QUEUED, candle.num_trades)
         ath = self._state.take_ath()
-        self.context.tell(self._writer, CandleClosed(candle, ath, closed.candle.kept_trades))
+        self._commit(CandleClosed(candle, ath, closed.candle.kept_trades))
 
     def _tell_ath(self) -> None:
         ath = self._state.take_ath()
         if ath is not None:
-            self.context.tell(self._writer, AthReached(ath))
+            self._commit(AthReached(ath))
 
     def _switch_phase(self, phase_id: int) -> None:
         # Pending first: once the writer has the change, its commit could be told before.
         self.context.tell(STREAM_WATCH, StreamChangePending(self._mint, active=True))
-        self.context.tell(self._writer, StreamPhaseChanged(self._mint, phase_id))
+        self._commit(StreamPhaseChanged(self._mint, phase_id))
         self.context.telemetry.phase_switches.inc()
         self.context.log.debug("phase_switched", mint=self._mint, phase_id=phase_id)
 
@@ -240,11 +240,12 @@ class TrackerActor(Actor):
         reason = "graduated" if ended.graduated else "finished"
         # Pending first: once the writer has the change, its commit could be told before.
         self.context.tell(STREAM_WATCH, StreamChangePending(self._mint, active=False))
-        self.context.tell(
-            self._writer, StreamEnded(self._mint, ended.phase_id, ended.graduated, ended.at_us)
-        )
+        self._commit(StreamEnded(self._mint, ended.phase_id, ended.graduated, ended.at_us))
         self.context.tell(SUPERVISOR, TrackingEnded(self._mint, ended.phase_id, reason))
         self.context.log.info("tracking_ended", mint=self._mint, reason=reason)
+
+    def _commit(self, message: Message) -> None:
+        self._routes.tell(self.context, self._mint, message)
 
 
 def rules_of(settings: Settings) -> Rules:

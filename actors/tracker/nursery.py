@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.domain import Mint, Phase
+    from actors.routes import WriterRoutes
     from actors.tracker.state import TrackerState
     from settings import Settings
 
@@ -32,15 +33,15 @@ class Nursery:
 
     Args:
         settings: the rules of tracking.
-        writers: how many postgres-writers there are.
+        routes: the way to the postgres-writers.
         spooled_end_us: where the rows end that an earlier process has left on disk, by mint.
     """
 
     def __init__(
-        self, settings: Settings, writers: int, spooled_end_us: Mapping[Mint, int]
+        self, settings: Settings, routes: WriterRoutes, spooled_end_us: Mapping[Mint, int]
     ) -> None:
         self._settings = settings
-        self._writers = writers
+        self._routes = routes
         self._spooled_end_us = spooled_end_us
         self._states: dict[Mint, TrackerState] = {}
         self._ends: OrderedDict[Mint, int] = OrderedDict()
@@ -60,7 +61,7 @@ class Nursery:
             name=tracker_name(track.mint),
             kind="tracker",
             actor=TrackerActor,
-            make=lambda context: TrackerActor(context, state, self._writers),
+            make=lambda context: TrackerActor(context, state, self._routes),
             restart=RestartType.TRANSIENT,
             exceeded=Exceeded.QUARANTINE,
             budget=BUDGET,

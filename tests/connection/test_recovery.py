@@ -41,6 +41,7 @@ from actors.n8n_writer.messages import CoinDiscovered
 from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
 from actors.postgres_writer.messages import CandleClosed, StreamStarted
+from actors.routes import WriterRoutes
 from actors.runtime.seeded import SeededSystem
 from actors.spool import Spool
 from actors.supervisor import SupervisorActor, SupervisorState
@@ -275,7 +276,7 @@ class House(Line):
         system.start(N8N_WRITER, n8n or (lambda context: StandInWriter(context, self.discovered)))
         system.probe(STREAM_WATCH)
         cache = DiscoveryState(system.settings)
-        system.start(DISCOVERY, lambda context: DiscoveryActor(context, cache, 1))
+        system.start(DISCOVERY, lambda context: DiscoveryActor(context, cache, WriterRoutes(1)))
         self.connect()
         system.tell(SUPERVISOR, PhasesLoaded(PHASES))
         for stream in streams:

@@ -19,6 +19,7 @@ from actors.discovery.state import DiscoveryState
 from actors.domain import FeedEvent, Mint, Phase, Place, Trade
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import StreamStarted
+from actors.routes import WriterRoutes
 from actors.runtime import Flush
 from actors.runtime.seeded import ProbeHandle, SeededSystem
 from actors.stream_watch.messages import StreamChangePending
@@ -52,7 +53,9 @@ class House:
         self.n8n = self.system.probe("n8n-writer")
         self.writer = self.system.probe("postgres-writer:0")
         self.stream_watch = self.system.probe("stream-watch")
-        self.system.start("discovery", lambda context: DiscoveryActor(context, self.state, 1))
+        self.system.start(
+            "discovery", lambda context: DiscoveryActor(context, self.state, WriterRoutes(1))
+        )
 
     def receive(self, *events: FeedEvent) -> None:
         """Hand events on as the connection does, trades entered into the books."""

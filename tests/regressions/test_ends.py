@@ -15,6 +15,7 @@ from actors.control import (
 from actors.discovery.messages import RouteClosed
 from actors.domain import Candle, Phase
 from actors.postgres_writer.messages import CandleClosed
+from actors.routes import WriterRoutes
 from actors.runtime import Budget, Exceeded
 from actors.runtime.seeded import SeededSystem
 from actors.tracker import TrackerActor, TrackerState
@@ -40,7 +41,7 @@ class Tracked:
         )
         self.system.start(
             NAME,
-            lambda context: TrackerActor(context, self.state, 1),
+            lambda context: TrackerActor(context, self.state, WriterRoutes(1)),
             exceeded=Exceeded.QUARANTINE,
             budget=Budget(intensity=0),
             capacity=capacity,

@@ -31,6 +31,7 @@ from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Candle, Mint, Phase, Place, Trade
 from actors.postgres_writer.messages import CandleClosed
+from actors.routes import WriterRoutes
 from actors.runtime import Actor, ChildSpec, Context, Exceeded, Flush, Message, RestartType
 from actors.runtime.seeded import SeededSystem
 from actors.supervisor import SupervisorActor, SupervisorState
@@ -170,7 +171,7 @@ class RealTrackers:
             name=f"tracker:{track.mint}",
             kind="tracker",
             actor=TrackerActor,
-            make=lambda context: TrackerActor(context, state, 1),
+            make=lambda context: TrackerActor(context, state, WriterRoutes(1)),
             restart=RestartType.TRANSIENT,
             exceeded=Exceeded.QUARANTINE,
         )
@@ -212,7 +213,7 @@ class House:
             system.start(name, lambda context: StandInWriter(context, self.written))
         self.stream_watch = system.probe(STREAM_WATCH)
         cache = DiscoveryState(system.settings)
-        system.start(DISCOVERY, lambda context: DiscoveryActor(context, cache, 1))
+        system.start(DISCOVERY, lambda context: DiscoveryActor(context, cache, WriterRoutes(1)))
         connection = ConnectionState(system.settings)
         lines = list(script)
         system.start(

@@ -24,6 +24,7 @@ from actors.postgres_writer.messages import (
     StreamEnded,
     StreamPhaseChanged,
 )
+from actors.routes import WriterRoutes
 from actors.runtime import Actor
 from actors.runtime.seeded import ProbeHandle, SeededSystem
 from actors.stream_watch.messages import StreamChangePending
@@ -73,7 +74,7 @@ class Scene:
         self.supervisor = self.system.probe(SUPERVISOR)
         track = TrackMint(MINT, phase_id, at(0), "stream")
         self.state = tracker_state(track, PHASES, self.system.settings)
-        self.system.start(NAME, lambda context: TrackerActor(context, self.state, 1))
+        self.system.start(NAME, lambda context: TrackerActor(context, self.state, WriterRoutes(1)))
 
     def route(self, *events: Trade | Migration, run: bool = True) -> None:
         self._receive(events)
@@ -167,7 +168,7 @@ def test_rows_go_to_the_one_writer_of_the_mint() -> None:
     scene.system.stop(NAME)
     others = [scene.system.probe(writer_name(index)) for index in range(1, 4)]
     writers: dict[str, ProbeHandle] = {probe.name: probe for probe in (scene.writer, *others)}
-    scene.system.start(NAME, lambda context: TrackerActor(context, scene.state, 4))
+    scene.system.start(NAME, lambda context: TrackerActor(context, scene.state, WriterRoutes(4)))
     scene.tell(DONE)
     scene.route(trade(1))
     scene.feed(5)

@@ -1,0 +1,132 @@
+"""What has happened to each mint, and why: the causal timeline that operators read.
+
+Guarantees: notes of one mint stay in order; bounded in mints and in notes of each mint. Of a mint
+with more notes than that its first ones, how it began, and its last ones stay. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from actors.domain import Mint
+
+FIRST_NOTES: Final = 16
+LAST_NOTES: Final = 48
+MAX_MINTS: Final = 50_000
+
+Detail = str | int | float | bool | None
+
+
+class Note(msgspec.Struct, frozen=True):
+    """One thing that happened to a mint."""
+
+    at_us: int
+    actor: str
+    """Who noted it."""
+    what: str
+    """In snake case, such as `phase_moved`."""
+    details: dict[str, Detail]
+
+
+class _Life:
+    """The notes of one mint."""
+
+    __slots__ = ("first", "last", "left_out")
+
+    def __init__(self) -> None:
+        self.first: list[Note] = []
+        self.last: deque[Note] = deque(maxlen=LAST_NOTES)
+        self.left_out = 0
+
+    def add(self, note: Note) -> None:
+        if len(self.first) < FIRST_NOTES:
+            self.first.append(note)
+            return
+        self.left_out += len(self.last) == LAST_NOTES
+        self.last.append(note)
+
+    @property
+    def newest_us(self) -> int:
+        return (self.last or self.first)[-1].at_us
+
+
+class Chronicle:
+    """See the module's docstring."""
+
+    def __init__(self, max_mints: int = MAX_MINTS) -> None:
+        self._lock = threading.Lock()
+        self._max_mints = max_mints
+        self._lives: OrderedDict[str, _Life] = OrderedDict()
+        """The mint of the newest note last."""
+
+    def note(self, mint: Mint, note: Note) -> None:
+        """Add a note; past the bound the mint that has been quiet for longest is forgotten."""
+        with self._lock:
+            life = self._lives.get(mint)
+            if life is None:
+                life = self._lives[mint] = _Life()
+                while len(self._lives) > self._max_mints:
+                    self._lives.popitem(last=False)
+            else:
+                self._lives.move_to_end(mint)
+            life.add(note)
+
+    def of(self, mint: Mint) -> tuple[Note, ...] | None:
+        """Give the notes of a mint, oldest first; None when nothing is known of it."""
+        with self._lock:
+            life = self._lives.get(mint)
+            if life is None:
+                return None
+            gap: tuple[Note, ...] = ()
+            if life.left_out:
+                since = Note(life.first[-1].at_us, "", "notes_left_out", {"notes": life.left_out})
+                gap = (since,)
+            return (*life.first, *gap, *life.last)
+
+    def forget_before(self, before_us: int, kept: Iterable[Mint]) -> int:
+        """Forget mints whose newest note is older than this, except those to keep.
+
+        Returns:
+            How many were forgotten.
+        """
+        keep = set(kept)
+        with self._lock:
+            old = [
+                mint
+                for mint, life in self._lives.items()
+                if life.newest_us < before_us and mint not in keep
+            ]
+            for mint in old:
+                del self._lives[mint]
+        return len(old)
+
+    def encode(self) -> bytes:
+        """Give everything as bytes, for a file."""
+        with self._lock:
+            lives = {
+                mint: (life.first, list(life.last), life.left_out)
+                for mint, life in self._lives.items()
+            }
+        return msgspec.msgpack.encode(lives)
+
+    def restore(self, data: bytes) -> None:
+        """Take what `encode` gave, behind which newer notes follow.
+
+        Raises:
+            msgspec.DecodeError: it is something else.
+        """
+        lives: Mapping[str, tuple[list[Note], list[Note], int]] = msgspec.msgpack.decode(
+            data, type=dict[str, tuple[list[Note], list[Note], int]]
+        )
+        with self._lock:
+            for mint, (first, last, left_out) in lives.items():
+                life = self._lives[mint] = _Life()
+                life.first, life.left_out = first, left_out
+                life.last.extend(last)
