@@ -21,7 +21,7 @@ from actors.postgres_writer.messages import (
     StreamEnded,
     StreamPhaseChanged,
 )
-from actors.runtime import Actor, Control, Message
+from actors.runtime import Actor, Control, Message, SettingsChanged
 from actors.stream_watch.messages import StreamChangePending
 from actors.tracker.candle import Yardstick
 from actors.tracker.curve import market_cap_sol
@@ -44,6 +44,7 @@ from actors.tracker.messages import (
     PhasesChanged,
     RouteClosed,
     SetPhase,
+    SetPinned,
     TradesParked,
     TradesRemembered,
     TradesUnparked,
@@ -109,6 +110,10 @@ class TrackerActor(Actor):
             self.context.tell_self(_HandOverEnded())
         self._carry_out(state.timers(self.context.feed_us()))
 
+    def snapshot(self) -> TrackerReport:
+        """Describe the coin for whoever looks into a failure."""
+        return report_of(self._state, self.context.feed_us())
+
     def on_receive(self, message: Any) -> Any:  # noqa: C901, PLR0912 - one arm a message
         """Handle one message, or one event of a batch."""
         match message:
@@ -139,11 +144,14 @@ class TrackerActor(Actor):
                 self._change_phases(phases)
             case SetPhase(phase_id):
                 return self._set_phase(phase_id)
+            case SetPinned(pinned):
+                self._carry_out(self._state.pin(pinned=pinned, now_us=self.context.feed_us()))
+            case SettingsChanged():
+                self._carry_out(self._state.change_rules(rules_of(self.context.settings)))
             case GetLiveCoin():
                 return report_of(self._state, self.context.feed_us())
             case RouteClosed(_, at_us):
-                self._carry_out(self._state.cut(at_us))
-                self.context.stop()
+                self._cut(at_us)
             case _:
                 raise TypeError(f"a tracker does not know {type(message).__name__}")
         return None
@@ -158,6 +166,7 @@ class TrackerActor(Actor):
         if self._state.handed_over:
             return
         self.context.log.warning("hand_over_missing", mint=self._mint, waited_s=HAND_OVER_LIMIT_S)
+        self.context.note(self._mint, "hand_over_missing", waited_s=HAND_OVER_LIMIT_S)
         self._end_hand_over(self._state.finish_hand_over(None))
 
     def _change_phases(self, phases: tuple[Phase, ...]) -> None:
@@ -166,6 +175,12 @@ class TrackerActor(Actor):
             self.context.log.warning("phases_refused", mint=self._mint, found=len(phases))
             return
         self._carry_out(self._state.change_phases(phases, self.context.feed_us()))
+
+    def _cut(self, at_us: int) -> None:
+        if not self._state.ended:
+            self.context.note(self._mint, "cut", trades=self._state.trades_total)
+        self._carry_out(self._state.cut(at_us))
+        self.context.stop()
 
     def _set_phase(self, phase_id: int) -> PhaseChosen:
         refusal, effects = self._state.set_phase(phase_id, self.context.feed_us())
@@ -227,9 +242,11 @@ class TrackerActor(Actor):
         self._commit(StreamPhaseChanged(self._mint, phase_id))
         self.context.telemetry.phase_switches.inc()
         self.context.log.debug("phase_switched", mint=self._mint, phase_id=phase_id)
+        self.context.note(self._mint, "phase_moved", phase_id=phase_id)
 
     def _resubscribe(self, *, in_doubt: bool, first_doubt: bool) -> None:
         self.context.tell(CONNECTION, Resubscribe(self._mint, in_doubt))
+        self.context.note(self._mint, "subscription_renewed", in_doubt=in_doubt)
         self.context.telemetry.force_resubscribes.inc()
         if first_doubt:
             self.context.telemetry.zombie_coins_detected.inc()
@@ -243,6 +260,7 @@ class TrackerActor(Actor):
         self._commit(StreamEnded(self._mint, ended.phase_id, ended.graduated, ended.at_us))
         self.context.tell(SUPERVISOR, TrackingEnded(self._mint, ended.phase_id, reason))
         self.context.log.info("tracking_ended", mint=self._mint, reason=reason)
+        self.context.note(self._mint, reason, phase_id=ended.phase_id)
 
     def _commit(self, message: Message) -> None:
         self._routes.tell(self.context, self._mint, message)

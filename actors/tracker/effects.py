@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from actors.tracker.candle import OpenCandle
+from actors.tracker.candle import OpenCandle, Yardstick
 from actors.tracker.phases import Window
 
 
@@ -56,6 +56,8 @@ class WindowClosed(msgspec.Struct, frozen=True):
     candle: OpenCandle
     window: Window
     end_us: int
+    yardstick: Yardstick
+    """What was in force when the window opened."""
 
 
 class AthDue(msgspec.Struct, frozen=True):

@@ -12,7 +12,15 @@ from actors.tracker.phases import US_PER_MINUTE, find, outlived_us, phase_at, re
 class Life:
     """Phases of one coin. Nothing changes but in `advance`, which is called between windows."""
 
-    __slots__ = ("_ladder", "_wanted_id", "age_offset_us", "created_us", "phase_id", "started_us")
+    __slots__ = (
+        "_ladder",
+        "_wanted_id",
+        "age_offset_us",
+        "created_us",
+        "phase_id",
+        "pinned",
+        "started_us",
+    )
 
     def __init__(
         self,
@@ -34,6 +42,8 @@ class Life:
         self.started_us = started_us
         self.created_us = created_us
         self.age_offset_us = age_offset_us
+        self.pinned = False
+        """Whether the coin stays in its last regular phase when it outlives it."""
         self.use(phases)
 
     @property
@@ -78,8 +88,14 @@ class Life:
         before_id = self.phase_id
         from_id = before_id if self._wanted_id is None else self._wanted_id
         self._wanted_id = None
-        self.phase_id = phase_at(self._ladder, from_id, at_us - self._born_us)
+        self.phase_id = self._phase_from(from_id, at_us)
         return self.phase_id != before_id or self.phase_id >= FINISHED_PHASE
+
+    def _phase_from(self, from_id: int, at_us: int) -> int:
+        phase_id = phase_at(self._ladder, from_id, at_us - self._born_us)
+        if phase_id < FINISHED_PHASE or from_id >= FINISHED_PHASE or not self.pinned:
+            return phase_id
+        return from_id if find(self._ladder, from_id) else self._ladder[-1].id
 
     @property
     def _born_us(self) -> int:

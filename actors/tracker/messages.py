@@ -96,6 +96,12 @@ class PhasesChanged(Control, frozen=True):
     phases: tuple[Phase, ...]
 
 
+class SetPinned(Control, frozen=True):
+    """An operator pins this coin, or lets it go: see `actors.operations.PinTracker`. Control."""
+
+    pinned: bool
+
+
 class SetPhase(Control, frozen=True):
     """An operator moves this coin to another regular phase.
 

@@ -92,7 +92,7 @@ class TrackerState:
             phases: All of `ref_coin_phases`; needs at least one regular phase.
             phase_id: The phase to begin in; one that does not exist is left at the first event.
             started_us: When the stream began; the age base unless `created_us` is known.
-            rules: The settings to go by; may be replaced at any time.
+            rules: The settings to go by.
             created_us: Arrival of the create, when known.
             creator: Who created the coin, when known.
             ath: The highest price so far; never lowered.
@@ -132,6 +132,8 @@ class TrackerState:
         self._recent = RecentTrades()
         self._chain = ReserveChain()
         self._watchdog = Watchdog(rules.watchdog_seconds)
+        self._rules_in_window = rules
+        """Those of when the running window opened: a change acts from the next one on."""
         self._kept_back: list[Outgoing] = []
         self._parked_number = 0
         self._parked_from_us: int | None = None
@@ -261,6 +263,20 @@ class TrackerState:
         effects: list[Effect] = [self._phase_timer()]
         return effects if self.window is not None else [*effects, *self._advance_phase(now_us)]
 
+    def change_rules(self, rules: Rules) -> list[Effect]:
+        """Go by other settings: figures of candles from the next window on, all else at once."""
+        self.rules = rules
+        self.life.age_offset_us = rules.age_offset_us
+        self._watchdog.be_patient_for(rules.watchdog_seconds)
+        return [] if self.ended else [self._phase_timer(), self._watchdog_timer()]
+
+    def pin(self, *, pinned: bool, now_us: int) -> list[Effect]:
+        """Let the coin stay in its last regular phase however old it gets, or no longer."""
+        self.life.pinned = pinned
+        if self.ended or self.window is not None:
+            return []
+        return self._advance_phase(now_us)
+
     def set_phase(self, phase_id: int, now_us: int) -> tuple[str | None, list[Effect]]:
         """Move the coin to another regular phase once the running window has ended.
 
@@ -312,7 +328,7 @@ class TrackerState:
         """Give every timer that a new instance of the actor has to set."""
         if self.ended:
             return []
-        timers = [self._phase_timer(), Arm(Timer.WATCHDOG, self._watchdog.due_us)]
+        timers = [self._phase_timer(), self._watchdog_timer()]
         ends_us = self._stale_end_us if self.window is None else self.window.end_us
         if ends_us is not None:
             timers.append(Arm(Timer.WINDOW, ends_us))
@@ -346,7 +362,7 @@ class TrackerState:
             covered_us=covered_us,
             counts_breaks=not self._is_mayhem,
         )
-        return closed.candle.close(closing, self.rules.yardstick)
+        return closed.candle.close(closing, closed.yardstick)
 
     def take_ath(self) -> AllTimeHigh | None:
         """Give the all-time high if nobody was told of it yet."""
@@ -374,7 +390,8 @@ class TrackerState:
         self.window = self.candle = None
         self._span_end_us = end_us
         self.candles_total += 1
-        return self._out(WindowClosed(candle, window, end_us))
+        yardstick = self._rules_in_window.yardstick
+        return self._out(WindowClosed(candle, window, end_us, yardstick))
 
     def _go_on_after(self, end_us: int) -> list[Effect]:
         """Let what waited for the window's end act."""
@@ -390,9 +407,8 @@ class TrackerState:
             return effects
         self._stale_end_us = None
         self.window = window_of(at_us, phase, self._floor_us(at_us))
-        self.candle = OpenCandle(
-            self.rules.yardstick.whale_lamports, keep_trades=self.rules.keep_trades
-        )
+        rules = self._rules_in_window = self.rules
+        self.candle = OpenCandle(rules.yardstick.whale_lamports, keep_trades=rules.keep_trades)
         return [*effects, Arm(Timer.WINDOW, self.window.end_us)]
 
     def _floor_us(self, at_us: int) -> int:
@@ -452,6 +468,9 @@ class TrackerState:
     def _phase_timer(self) -> Arm:
         return Arm(Timer.PHASE, self.life.outlived_us)
 
+    def _watchdog_timer(self) -> Arm:
+        return Arm(Timer.WATCHDOG, self._watchdog.due_us)
+
     def _outlive(self, at_us: int) -> list[Effect]:
         effects = self._pass(at_us)
         if self.ended or self.window is not None:
@@ -487,7 +506,7 @@ class TrackerState:
     def _look_after_subscription(self, now_us: int) -> list[Effect]:
         first = not self._watchdog.in_doubt
         doubted = self._watchdog.check(now_us)
-        effects: list[Effect] = [Arm(Timer.WATCHDOG, self._watchdog.due_us)]
+        effects: list[Effect] = [self._watchdog_timer()]
         if doubted:
             effects += self._out(RenewSubscription(in_doubt=True, first_doubt=first))
         return effects

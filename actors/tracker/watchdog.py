@@ -30,6 +30,12 @@ class Watchdog:
         self._seen_us: int | None = None
         self._called_us: int | None = None
 
+    def be_patient_for(self, seconds: float) -> None:
+        """Doubt after another time from now on; pauses begin anew with it."""
+        patience_us = round(seconds * US_PER_SECOND)
+        if patience_us != self.patience_us:
+            self.patience_us = self._pause_us = patience_us
+
     @property
     def due_us(self) -> int:
         """When to `check` next. Before anything was seen: at once, to learn what time it is."""
