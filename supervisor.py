@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -18,69 +19,59 @@ import psycopg
 import pykka
 import structlog
 
-from actors.connection import ConnectionActor, ConnectionState
-from actors.connection.journal import JournalWriter, Tail
-from actors.connection.journal_reader import JournalReader
-from actors.control import (
-    CONNECTION,
-    DISCOVERY,
-    N8N_WRITER,
-    STREAM_WATCH,
-    SUPERVISOR,
-    Drain,
-)
-from actors.discovery.actor import DiscoveryActor
-from actors.discovery.state import DiscoveryState
-from actors.domain import LAMPORTS_PER_SOL, Place
-from actors.n8n_writer.actor import N8nWriterActor
-from actors.n8n_writer.client import HttpTransport
-from actors.n8n_writer.state import N8nState
-from actors.n8n_writer.store import SpooledBatches
-from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
-from actors.postgres_writer.leftovers import Leftovers, read_leftovers
-from actors.routes import WriterRoutes
-from actors.runtime import ArrivalClock, Budget, ChildSpec, System
+from actors.connection.journal import JournalWriter
+from actors.connection.journal_inspect import frames_of
+from actors.control import SUPERVISOR, Drain
+from actors.domain import Place
+from actors.runtime import ArrivalClock, Dossiers, System
 from actors.runtime.clocks import STEP_US
-from actors.spool import Spool, SpoolError
-from actors.stream_watch import PostgresReader, StreamWatchActor, ThreadConnector, WatchState
-from actors.supervisor import SupervisorActor, SupervisorState
 from actors.supervisor.accounts import trades_in
-from actors.supervisor.drain import DrainPlan
+from actors.supervisor.book import StateDirBook
 from actors.supervisor.gauges import show_journal, show_runtime
-from actors.supervisor.roster import Roster
-from actors.tracker.nursery import Nursery
+from actors.supervisor.timelines import Timelines
+from actors.tree import Tree
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
-from api.commands import status
+from api.commands import COMMANDS
 from db import create_pool, migrate
 from db.dsn import mask_dsn
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseError, MigrationError
 from db.keeper import DatabaseKeeper
-from settings import Secret, Settings, SettingsError, describe, load, secret_values
+from settings import (
+    Secret,
+    Settings,
+    SettingsError,
+    describe,
+    environment,
+    load,
+    secret_values,
+)
+from settings.store import SettingsStore
 from simulator.cli import record, replay, simulate, webhook
-from telemetry import Telemetry, configure_logging
+from telemetry import Redactor, Telemetry, configure_logging, log_dump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from actors.runtime import DeadLetter
-    from db.pool import Pool
 
+ENV_FILE: Final = Path(".env")
 EXIT_GAVE_UP: Final = 1
 EXIT_BAD_CONFIGURATION: Final = 78
 """As sysexits.h has it (EX_CONFIG)."""
 
-WRITERS: Final = 1
-DISPATCHER_THREADS: Final = 1
-"""A second worker gains nothing under the GIL."""
-
 JOURNAL: Final = "journal"
 """The journal's folder below STATE_DIR."""
+DOSSIERS: Final = "dossiers"
+"""The folder of crash dossiers below STATE_DIR."""
+TIMELINES: Final = "timelines.msgpack"
+"""The file of the mints' timelines below STATE_DIR."""
 
 _CLOSE_S: Final = 5.0
-_WRITER_CAPACITY: Final = 50_000
-_DISCOVERY_CAPACITY: Final = 250_000
-"""Above the load at which the socket is not read: creates are never refused."""
+_PINNED_SPARE_S: Final = 60.0
+"""A pinned actor may stand in a statement, a request or a connect for their longest time and this
+much more; then its thread is lost.
+"""
 
 
 class CannotStart(Exception):  # noqa: N818 - it names what is wrong
@@ -89,168 +80,6 @@ class CannotStart(Exception):  # noqa: N818 - it names what is wrong
     def __init__(self, text: str, exit_code: int = EXIT_GAVE_UP) -> None:
         self.exit_code = exit_code
         super().__init__(text)
-
-
-class Tree:
-    """The table of children. They start in this order and stop in the reverse one."""
-
-    def __init__(
-        self,
-        system: System,
-        dsn: str,
-        journal: JournalWriter | None,
-        finished: Callable[[int], None],
-    ) -> None:
-        self.system = system
-        self.settings = system.settings
-        self.routes = WriterRoutes(WRITERS)
-        self.state = SupervisorState(
-            roster=Roster(self.settings.max_trackers),
-            drain=DrainPlan(timeout_s=self.settings.drain_timeout),
-            started_us=system.clock.now_us(),
-        )
-        self._dsn = dsn
-        self._journal = journal
-        self._tail = journal.open() if journal else Tail()
-        self._leftovers, self._batched_seq = self._read_spool()
-        self.nursery = Nursery(self.settings, self.routes, self._leftovers.rows_end_us)
-        self._migrated = False
-        self._finished = finished
-
-    def specs(self) -> list[ChildSpec]:
-        """List the system actors in start order, with the reason for the order."""
-        return [
-            # First, so that it hears of everyone's failures.
-            self._supervisor(),
-            # Before whoever writes to them; they end last, when nothing is sent any more.
-            *(self._writer(name) for name in self.routes.names),
-            self._n8n(),
-            # Before the connection, whose creates it takes.
-            self._discovery(),
-            # Reads nothing until the supervisor knows every stream and says so.
-            self._connection(),
-            # Last: its first reading sets everything going.
-            self._stream_watch(),
-        ]
-
-    def _supervisor(self) -> ChildSpec:
-        return ChildSpec(
-            name=SUPERVISOR,
-            kind="supervisor",
-            actor=SupervisorActor,
-            make=lambda context: SupervisorActor(
-                context,
-                state=self.state,
-                tree=self.system,
-                nursery=self.nursery,
-                writers=self.routes.names,
-                finished=self._finished,
-            ),
-            budget=Budget(intensity=60),
-        )
-
-    def _writer(self, name: str) -> ChildSpec:
-        settings = self.settings
-        state = WriterState()
-        return ChildSpec(
-            name=name,
-            kind="postgres-writer",
-            actor=PostgresWriterActor,
-            make=lambda context: PostgresWriterActor(
-                context,
-                state=state,
-                spool=self._spool(),
-                database=PooledDatabase(
-                    self._pool,
-                    whale_lamports=round(settings.whale_threshold_sol * LAMPORTS_PER_SOL),
-                ),
-            ),
-            capacity=_WRITER_CAPACITY,
-        )
-
-    def _n8n(self) -> ChildSpec:
-        state = N8nState()
-        return ChildSpec(
-            name=N8N_WRITER,
-            kind="n8n-writer",
-            actor=N8nWriterActor,
-            make=lambda context: N8nWriterActor(
-                context,
-                state,
-                SpooledBatches(self._spool(), N8N_WRITER, self.system.clock.now_us),
-                HttpTransport(),
-            ),
-        )
-
-    def _discovery(self) -> ChildSpec:
-        state = DiscoveryState(self.settings)
-        return ChildSpec(
-            name=DISCOVERY,
-            kind="discovery",
-            actor=DiscoveryActor,
-            make=lambda context: DiscoveryActor(context, state, self.routes),
-            capacity=_DISCOVERY_CAPACITY,
-        )
-
-    def _connection(self) -> ChildSpec:
-        journal, next_seq = self._journal, max(self._tail.last_seq, self._batched_seq) + 1
-        state = ConnectionState(
-            self.settings,
-            next_seq=next_seq,
-            last_frame_us=self._tail.last_us or None,
-            recovers=journal is not None,
-        )
-        history = JournalReader(self.settings.state_dir / JOURNAL)
-        return ChildSpec(
-            name=CONNECTION,
-            kind="connection",
-            actor=ConnectionActor,
-            make=lambda context: ConnectionActor(context, state, journal, history),
-        )
-
-    def _stream_watch(self) -> ChildSpec:
-        state = WatchState()
-        for mint in self._leftovers.ended:
-            state.watch.change_pending(mint, active=False)
-        return ChildSpec(
-            name=STREAM_WATCH,
-            kind="stream-watch",
-            actor=StreamWatchActor,
-            make=lambda context: StreamWatchActor(
-                context, state=state, connector=ThreadConnector(self._open_reader)
-            ),
-        )
-
-    def _open_reader(self) -> PostgresReader:
-        """Connect stream-watch; a database that was away at the start gets its tables here."""
-        if not self._migrated:
-            migrate(self._dsn)
-            self._migrated = True
-        return PostgresReader.open(self._dsn)
-
-    def _read_spool(self) -> tuple[Leftovers, int]:
-        """Read what an earlier process has left; a spool that cannot be read holds nothing."""
-        spool = self._spool()
-        try:
-            spool.open()
-            return read_leftovers(spool, "postgres-writer:"), spool.mark(N8N_WRITER)
-        except SpoolError as error:
-            self.system.log.error("spool_unreadable", cause=str(error))  # noqa: TRY400 - no bug of ours
-            return Leftovers(), 0
-        finally:
-            spool.close()
-
-    def _spool(self) -> Spool:
-        return Spool(self.settings.state_dir / "spool.sqlite", self.settings.spool_max_mb << 20)
-
-    def _pool(self) -> Pool:
-        return create_pool(
-            self._dsn,
-            min_size=self.settings.db_pool_min,
-            max_size=self.settings.db_pool_max,
-            statement_timeout_s=self.settings.db_statement_timeout,
-            application_name="mintwatch writer",
-        )
 
 
 class SupervisorGateway:
@@ -270,18 +99,31 @@ class SupervisorGateway:
 class Service:
     """One run of mintwatch: everything it starts stands on one stack, and ends from the top."""
 
-    def __init__(self, settings: Settings, *, demo: bool = False, out: TextIO = sys.stdout) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        demo: bool = False,
+        out: TextIO = sys.stdout,
+    ) -> None:
         self.settings = settings
+        self.starts_again = False
+        """Whether a change of the settings wants another run after this one."""
+        self._environ = environ
         self._demo = demo
         self._out = out
         self._log = structlog.get_logger("mintwatch").bind(actor="service")
         self._stack = ExitStack()
         self._finished = threading.Event()
         self._exit_code = 0
+        self._secrets: set[str] = set()
         self._clock = ArrivalClock()
         self._telemetry = Telemetry()
         self._system: System | None = None
         self._keeper: DatabaseKeeper | None = None
+        self._tree: Tree | None = None
+        self._timelines: Timelines | None = None
 
     def start(self) -> None:
         """Start everything.
@@ -296,17 +138,20 @@ class Service:
             settings=self.settings,
             telemetry=self._telemetry,
             clock=self._clock,
-            threads=DISPATCHER_THREADS,
+            threads=self.settings.dispatcher_threads,
+            dossiers=Dossiers(self.settings.state_dir / DOSSIERS),
         )
+        self._mask_secrets(system, self.settings)
         self._system = system
         port = self._serve_api(system, dsn)
         self._start_tree(system, dsn)
         self._say_where(dsn, port)
 
-    def drain(self, reason: str) -> None:
+    def drain(self, reason: str, exit_code: int = 0) -> None:
         """Ask for an orderly end; may be called from a signal handler."""
-        if self._system is None or not self._system.offer(SUPERVISOR, Drain(reason=reason)):
-            self._finish(0)
+        message = Drain(reason=reason, exit_code=exit_code)
+        if self._system is None or not self._system.offer(SUPERVISOR, message):
+            self._finish(exit_code)
 
     def wait(self) -> int:
         """Wait for the end of the drain and return the exit code."""
@@ -314,16 +159,33 @@ class Service:
             if self._keeper is not None:
                 self._keeper.look_after()
             if self._system is not None:
-                self._system.report_stalls(self.settings.stall_seconds)
-            offset_us = self._clock.discipline()
-            self._telemetry.clock_offset_seconds.set(offset_us / 1e6)
-            if abs(offset_us) > STEP_US:
-                self._log.warning("clock_stepped", offset_seconds=round(offset_us / 1e6, 3))
+                self._look_after(self._system)
+            if self._timelines is not None:
+                self._timelines.save_now_and_then()
+            self._discipline_clock()
+        self.starts_again = self._tree is not None and self._tree.state.restarts
         return self._exit_code
 
     def stop(self) -> None:
         """Stop what is left, newest first."""
         self._stack.close()
+
+    def dump(self) -> None:
+        """Log every thread's stack and the busiest actors; may be called from a signal handler."""
+        reports = () if self._system is None else self._system.reports()
+        # In a thread of its own: the interrupted one may hold the log's lock.
+        threading.Thread(target=log_dump, args=(self._log, reports), name="dump").start()
+
+    def _look_after(self, system: System) -> None:
+        settings = system.settings
+        longest_s = max(settings.db_statement_timeout, settings.n8n_timeout)
+        system.look_after(settings.stall_seconds, longest_s + _PINNED_SPARE_S)
+
+    def _discipline_clock(self) -> None:
+        offset_us = self._clock.discipline()
+        self._telemetry.clock_offset_seconds.set(offset_us / 1e6)
+        if abs(offset_us) > STEP_US:
+            self._log.warning("clock_stepped", offset_seconds=round(offset_us / 1e6, 3))
 
     def _finish(self, exit_code: int) -> None:
         self._exit_code = exit_code
@@ -398,6 +260,7 @@ class Service:
             self.settings,
             self._telemetry,
             pool,
+            journal=partial(frames_of, self.settings.state_dir / JOURNAL),
             now_us=self._clock.now_us,
         )
         server = ApiServer(app, self.settings.api_host, self.settings.api_port)
@@ -412,18 +275,41 @@ class Service:
 
     def _start_tree(self, system: System, dsn: str) -> None:
         journal = self._make_journal()
-        tree = Tree(system, dsn, journal, self._finish)
+        folder = self.settings.state_dir
+        tree = self._tree = Tree(
+            system,
+            dsn,
+            journal=journal,
+            journal_folder=folder / JOURNAL,
+            book=StateDirBook(folder, self._environ, self._clock.now_us),
+            applied=lambda settings: self._apply(system, settings),
+            finished=self._finish,
+        )
         system.on_dead_letter = _accountant(system)
+        system.on_beyond_help = lambda reason: self.drain(reason, EXIT_GAVE_UP)
         self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
         self._telemetry.on_scrape(
             lambda: self._telemetry.ath_cache_size.set(tree.nursery.aths),
         )
         if journal is not None:
             self._telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
+        self._timelines = Timelines(system.chronicle, folder / TIMELINES)
+        self._timelines.load()
+        self._stack.callback(self._timelines.save)
         self._stack.callback(self._close_system, system)
         system.open()
         for spec in tree.specs():
             system.start_child(spec)
+
+    def _apply(self, system: System, settings: Settings) -> None:
+        """Follow changed settings outside the tree."""
+        self._mask_secrets(system, settings)
+        _log_by(settings, self._secrets)
+
+    def _mask_secrets(self, system: System, settings: Settings) -> None:
+        """Mask what is secret now, and what was: it may still stand in a message."""
+        self._secrets |= set(secret_values(settings))
+        system.dossiers.mask = Redactor(self._secrets).text
 
     def _make_journal(self) -> JournalWriter | None:
         """Make the journal; a recording that is replayed needs none, it is one."""
@@ -488,29 +374,40 @@ def main() -> None:
 @click.option("--demo", is_flag=True, help="Bring what is missing: a market, a webhook receiver.")
 def run(*, demo: bool) -> None:
     """Run the service until SIGTERM or Ctrl-C; a second signal ends it at once."""
-    settings = _settings(dict(os.environ))
-    if demo:
-        settings = _with_neighbours(settings)
-    configure_logging(settings.log_level, settings.log_format, sys.stderr, secret_values(settings))
-    for warning in settings.warnings:
-        structlog.get_logger("mintwatch").warning("configuration", text=warning)
-    service = Service(settings, demo=demo)
-    _obey_signals(service)
+    environ = dict(os.environ)
+    current: list[Service] = []
+    _obey_signals(current)
+    while True:
+        settings = _with_neighbours(_settings(environ)) if demo else _settings(environ)
+        _log_by(settings, secret_values(settings))
+        for warning in settings.warnings:
+            structlog.get_logger("mintwatch").warning("configuration", text=warning)
+        service = Service(settings, _environment(environ), demo=demo)
+        current[:] = [service]
+        exit_code = _run_once(service)
+        if exit_code or not service.starts_again:
+            sys.exit(exit_code)
+
+
+def _run_once(service: Service) -> int:
     try:
         service.start()
-        exit_code = service.wait()
+        return service.wait()
     except CannotStart as error:
         click.echo(f"mintwatch: {error}", err=True)
-        exit_code = error.exit_code
+        return error.exit_code
     finally:
         service.stop()
-    sys.exit(exit_code)
+
+
+def _log_by(settings: Settings, secrets: Iterable[str]) -> None:
+    configure_logging(settings.log_level, settings.log_format, sys.stderr, secrets)
 
 
 @main.command()
 def check() -> None:
     """Print the effective settings and what would be connected to; name every error."""
-    settings = _settings(dict(os.environ))
+    settings = _settings(os.environ)
     for name, value in describe(settings).items():
         click.echo(f"{name}={'' if value is None else value}")
     click.echo("\nmintwatch run would connect to:")
@@ -525,7 +422,7 @@ def check() -> None:
 @main.command("migrate")
 def migrate_command() -> None:
     """Create or adopt the tables in DB_DSN (or in the embedded PostgreSQL) and exit."""
-    settings = _settings(dict(os.environ))
+    settings = _settings(os.environ)
     with ExitStack() as stack:
         try:
             dsn = _dsn_for_migration(settings, stack)
@@ -538,7 +435,7 @@ def migrate_command() -> None:
     click.echo(f"{len(applied)} migrations applied; the tables are up to date.")
 
 
-for command in (status, simulate, replay, record, webhook):
+for command in (*COMMANDS, simulate, replay, record, webhook):
     main.add_command(command)
 
 
@@ -553,13 +450,18 @@ def _dsn_for_migration(settings: Settings, stack: ExitStack) -> str:
     return dsn
 
 
-def _settings(environ: dict[str, str]) -> Settings:
-    env_file = Path(".env")
+def _settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings: environment, `.env`, and what was changed while the service ran."""
     try:
-        return load(environ, env_file if env_file.exists() else None)
+        given = load(environ, ENV_FILE)
+        return load(environ, ENV_FILE, SettingsStore(given.state_dir).load())
     except SettingsError as error:
         click.echo(f"mintwatch: the configuration cannot be used.\n{error}", err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    return environment(environ, ENV_FILE)
 
 
 def _with_neighbours(settings: Settings) -> Settings:
@@ -572,17 +474,23 @@ def _with_neighbours(settings: Settings) -> Settings:
     return settings.model_copy(update=filled)
 
 
-def _obey_signals(service: Service) -> None:
+def _obey_signals(current: list[Service]) -> None:
+    """Drain on the first signal, end at once on the second; say how it is on SIGUSR1."""
     seen: list[int] = []
 
     def on_signal(number: int, _: object) -> None:
-        if seen:
+        if seen or not current:
             os._exit(128 + number)
         seen.append(number)
-        service.drain(signal.Signals(number).name)
+        current[0].drain(signal.Signals(number).name)
+
+    def on_usr1(_number: int, _: object) -> None:
+        for service in current:
+            service.dump()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    signal.signal(signal.SIGUSR1, on_usr1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import zlib
 from typing import Final
 
 from actors.domain import AllTimeHigh, FeedState, Mint, Phase, Wallet
-from actors.runtime.messages import ActorReport, Control, Message
+from actors.runtime.handled import Handled
+from actors.runtime.messages import ActorReport, Control, Message, TimerReport
 
 SUPERVISOR: Final = "supervisor"
 CONNECTION: Final = "connection"
@@ -129,11 +130,12 @@ class Drained(Message, frozen=True):
 class Drain(Control, frozen=True):
     """Stop in order.
 
-    Read no more, cut and write every candle, empty the writers. Control lane; from a signal or the
-    API.
+    Read no more, cut and write every candle, empty the writers. Control lane; from a signal, or
+    from whoever finds the process beyond help.
     """
 
     reason: str
+    exit_code: int = 0
 
 
 class GetHealth(Control, frozen=True):
@@ -282,13 +284,45 @@ class GetTracker(Control, frozen=True):
     mint: Mint
 
 
+class GetRoute(Control, frozen=True):
+    """Query: what does the connection do for one mint? Reply: `RouteReport`, of any mint at all."""
+
+    mint: Mint
+
+
+class RouteReport(Message, frozen=True):
+    """One mint as the connection sees it: the reply to `GetRoute`."""
+
+    mint: Mint
+    routed: bool
+    """Its trades go to a tracker."""
+    subscription: str | None
+    """The value of its `SubscriptionState`; None: the server is not asked for it."""
+    covered: bool
+    """Its tracker was last told that its trades reach this machine."""
+    parked_trades: int
+    """Trades that its tracker could not take yet; they stand in the journal."""
+    parked_from_us: int | None
+    """Arrival of the oldest of them, microseconds UTC; None: there is none."""
+    last_subscribed_us: int | None
+    """When it was last named in a subscribe call, microseconds UTC; None: not on this connection.
+    """
+
+
 class TrackerOverview(Message, frozen=True):
     """A tracked or cached coin, and the actor that tracks it."""
 
     actor: ActorReport | None
     """None: the mint has no tracker."""
     live: TrackerReport | CachedCoinReport | None
-    """None: neither tracked nor cached, or its actor does not run."""
+    """None: neither tracked nor cached, or its actor does not answer."""
+    timers: tuple[TimerReport, ...] = ()
+    """What its tracker waits for."""
+    recent: tuple[Handled, ...] = ()
+    """The last messages of its tracker, oldest first."""
+    pinned: bool = False
+    route: RouteReport | None = None
+    """What the connection does for the mint; None: it does not answer."""
 
 
 class ChoosePhase(Control, frozen=True):

@@ -176,7 +176,7 @@ class ConfigOutcome(Message, frozen=True):
 
 
 class GetSettingsHistory(Control, frozen=True):
-    """Query: who changed which setting? Reply: tuple of `settings_store.Change`, newest first."""
+    """Query: who changed which setting? Reply: tuple of `settings.store.Change`, newest first."""
 
     limit: int
     offset: int = 0

@@ -51,6 +51,7 @@ _WAL_BYTES: Final = 16 * 1024 * 1024
 _VERSION: Final = 1
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
+# The column `trades` is an entry's weight; it got its name when only rows had one.
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -86,8 +87,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     key: str = ""
     """The mint, or the id of a batch; entries can be removed and handed to another owner by it."""
-    trades: int = 0
-    """How many received trades are inside, for the ledger."""
+    weight: int = 0
+    """How many of what its owner counts are inside: received trades, or coins."""
 
 
 class StoredEntry(msgspec.Struct, frozen=True, gc=False):
@@ -97,7 +98,7 @@ class StoredEntry(msgspec.Struct, frozen=True, gc=False):
     kind: str
     key: str
     payload: bytes
-    trades: int
+    weight: int
     put_us: int
 
 
@@ -105,7 +106,8 @@ class SpoolStats(msgspec.Struct, frozen=True):
     """What the spool holds of one owner, and how big the whole file is."""
 
     entries: int
-    trades: int
+    weight: int
+    """Of all entries together."""
     oldest_put_us: int | None
     file_bytes: int
     """Used pages of the file, all owners together."""
@@ -209,17 +211,37 @@ class Spool:
         """
         return self._guarded(lambda db: self._stats(db, owner))
 
+    def count_keys(self, owner: str, kinds: Sequence[str]) -> dict[str, int]:
+        """Count the owner's entries of these kinds by their key.
+
+        Reads all of the owner's entries: 10 ms for 12,000.
+
+        Raises:
+            SpoolUnavailableError: they cannot be read right now.
+        """
+        return self._guarded(lambda db: _count_keys(db, owner, kinds))
+
+    def resize(self, max_bytes: int) -> None:
+        """Use another bound from now on; what is here stays, also when it is more than that."""
+        self._max_bytes = max_bytes
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                _bound(self._db, max_bytes)
+
     def reassign(self, owned: str, owner_of: Callable[[str], str]) -> int:
         """Hand entries to other owners by their key, in unchanged order; return how many moved.
 
-        Only while none of the owners concerned has the spool open for delivery: at start, or
-        between the stop of the old writers and the start of the new ones.
+        Only while none of the owners concerned delivers from the spool: at start, or while all of
+        them wait for it. They count anew afterwards (`close`, `open`). Other owners wait as long as
+        this takes: 0.5 s for 100,000 entries of 700 bytes (2 shared cores), which then stand in the
+        write-ahead log once.
 
         Args:
             owned: only owners whose name begins with this.
-            owner_of: the new owner for a key; asked for each entry.
+            owner_of: the new owner for a key; asked for each entry, twice when it moves.
 
         Raises:
+            SpoolFullError: the disk has no room for the write-ahead log; nothing was moved.
             SpoolUnavailableError: nothing was moved.
         """
         return self._guarded(lambda db: self._reassign(db, owned, owner_of))
@@ -240,12 +262,12 @@ class Spool:
                 f"the spool {self._path.name} has reached its bound of {self._max_bytes} bytes; "
                 "bring the destination back, or raise SPOOL_MAX_MB"
             )
-        count, trades = self._total(db, owner)
+        count, weight = self._total(db, owner)
         with _transaction(db):
             db.executemany(
                 "INSERT INTO entries (owner, kind, key, trades, put_us, payload) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                [(owner, e.kind, e.key, e.trades, now_us, e.payload) for e in entries],
+                [(owner, e.kind, e.key, e.weight, now_us, e.payload) for e in entries],
             )
             if mark is not None:
                 db.execute(
@@ -253,16 +275,16 @@ class Spool:
                     "ON CONFLICT (owner) DO UPDATE SET mark = max(mark, excluded.mark)",
                     (owner, mark),
                 )
-        self._totals[owner] = (count + len(entries), trades + sum(e.trades for e in entries))
+        self._totals[owner] = (count + len(entries), weight + sum(e.weight for e in entries))
 
     def _remove(self, db: sqlite3.Connection, owner: str, entries: Sequence[StoredEntry]) -> None:
-        count, trades = self._total(db, owner)
+        count, weight = self._total(db, owner)
         with _transaction(db):
             removed = db.executemany(
                 "DELETE FROM entries WHERE id = ? AND owner = ?", [(e.id, owner) for e in entries]
             ).rowcount
         if removed == len(entries):
-            self._totals[owner] = (count - removed, trades - sum(e.trades for e in entries))
+            self._totals[owner] = (count - removed, weight - sum(e.weight for e in entries))
         else:
             self._totals.pop(owner, None)
         _give_back_pages(db)
@@ -274,28 +296,23 @@ class Spool:
         _give_back_pages(db)
 
     def _reassign(self, db: sqlite3.Connection, owned: str, owner_of: Callable[[str], str]) -> int:
-        keys = db.execute(
-            "SELECT DISTINCT owner, key FROM entries WHERE substr(owner, 1, ?) = ?",
-            (len(owned), owned),
-        ).fetchall()
-        moves = [(new, old, key) for old, key in keys if (new := owner_of(key)) != old]
         self._totals.clear()
+        db.create_function("new_owner", 1, owner_of, deterministic=True)
         with _transaction(db):
-            return sum(
-                db.execute(
-                    "UPDATE entries SET owner = ? WHERE owner = ? AND key = ?", move
-                ).rowcount
-                for move in moves
-            )
+            return db.execute(
+                "UPDATE entries SET owner = new_owner(key) "
+                "WHERE substr(owner, 1, ?) = ? AND owner <> new_owner(key)",
+                (len(owned), owned),
+            ).rowcount
 
     def _stats(self, db: sqlite3.Connection, owner: str) -> SpoolStats:
-        entries, trades = self._total(db, owner)
+        entries, weight = self._total(db, owner)
         first = db.execute(
             "SELECT put_us FROM entries WHERE owner = ? ORDER BY id LIMIT 1", (owner,)
         ).fetchone()
         return SpoolStats(
             entries=entries,
-            trades=trades,
+            weight=weight,
             oldest_put_us=first[0] if first else None,
             file_bytes=_used_bytes(db),
         )
@@ -386,13 +403,17 @@ def _prepare(db: sqlite3.Connection, max_bytes: int) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-    # The estimate in `put` is the bound; this only stops a wrong estimate.
-    db.execute(f"PRAGMA max_page_count = {max(64, 2 * max_bytes // _PAGE_BYTES)}")
+    _bound(db, max_bytes)
     if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         with _transaction(db):
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _bound(db: sqlite3.Connection, max_bytes: int) -> None:
+    # The estimate in `put` is the bound; this only stops a wrong estimate.
+    db.execute(f"PRAGMA max_page_count = {max(64, 2 * max_bytes // _PAGE_BYTES)}")
 
 
 @contextmanager
@@ -419,6 +440,18 @@ def _oldest(db: sqlite3.Connection, owner: str, limit: int) -> list[StoredEntry]
 def _mark(db: sqlite3.Connection, owner: str) -> int:
     row = db.execute("SELECT mark FROM marks WHERE owner = ?", (owner,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def _count_keys(db: sqlite3.Connection, owner: str, kinds: Sequence[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for kind in kinds:
+        rows = db.execute(
+            "SELECT key, count(*) FROM entries WHERE owner = ? AND kind = ? GROUP BY key",
+            (owner, kind),
+        )
+        for key, number in rows:
+            counts[key] = counts.get(key, 0) + number
+    return counts
 
 
 def _of_kinds(db: sqlite3.Connection, owned: str, kinds: Sequence[str]) -> list[StoredEntry]:

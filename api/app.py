@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 
 from api import auth, problems
 from api.database import Database
+from api.masking import Mask
 from api.routes import (
     actors,
     analytics,
@@ -20,25 +21,29 @@ from api.routes import (
     coins,
     config,
     docs,
+    dossiers,
     feed,
     health,
     ledger,
+    lens,
     letters,
     metrics,
     phases,
+    sizes,
     streams,
     trackers,
 )
 from api.schemas import Problem
 from api.services import Services, attach
 from settings import Settings, secret_values
-from telemetry import Redactor, Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.gateway import Gateway
+    from api.journal import JournalLens
     from db.pool import Pool
+    from telemetry import Telemetry
 
 
 class _AnyText(BaseConverter):
@@ -50,7 +55,7 @@ class _AnyText(BaseConverter):
 
 _NOUNS = (
     *(health, metrics, config, phases, streams, candles, coins, analytics, actors, trackers),
-    *(feed, ledger, letters),
+    *(sizes, lens, feed, ledger, letters, dossiers),
 )
 
 
@@ -64,6 +69,7 @@ def create_app(
     telemetry: Telemetry,
     database: Pool,
     *,
+    journal: JournalLens | None = None,
     monotonic_s: Callable[[], float] = time.monotonic,
     now_us: Callable[[], int] = _wall_us,
 ) -> Flask:
@@ -71,9 +77,10 @@ def create_app(
 
     Args:
         gateway: The supervisor's address.
-        settings: The values in force.
+        settings: The values in force at the start.
         telemetry: The metrics to show, and to count requests in.
         database: A pool, best one of its own with a statement timeout of a few seconds.
+        journal: How to look into the journal; None while there is none.
         monotonic_s: The clock of `uptime_seconds` while the supervisor does not answer.
         now_us: UTC in microseconds, where streams begin and analytics look back from.
     """
@@ -81,6 +88,7 @@ def create_app(
         "mintwatch",
         info=Info(title="mintwatch", version=_version(), description=_DESCRIPTION),
         security_schemes=_security(settings),
+        openapi_extensions=_security_needed(settings),
         validation_error_status=400,
         validation_error_model=Problem,
         validation_error_callback=problems.invalid,
@@ -97,10 +105,11 @@ def create_app(
         settings=settings,
         telemetry=telemetry,
         database=Database(database, monotonic_s, telemetry.db_query_duration_seconds.observe),
-        redactor=Redactor(secret_values(settings)),
+        redactor=Mask(secret_values(settings)),
         monotonic_s=monotonic_s,
         now_us=now_us,
         started_s=monotonic_s(),
+        journal=journal,
     )
     attach(surroundings, app.extensions)
     auth.register(app, settings)
@@ -128,6 +137,10 @@ def _security(settings: Settings) -> dict[str, Any]:
         # Without any, the document would hold a null, which OpenAPI does not allow.
         return {}
     return {"bearer": {"type": "http", "scheme": "bearer"}}
+
+
+def _security_needed(settings: Settings) -> dict[str, Any]:
+    return {} if settings.api_token is None else {"security": [{"bearer": []}]}
 
 
 def _version() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Response, request
@@ -18,6 +19,7 @@ BODY_LIMIT: Final = 64 * 1024
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Open to any host name and without a token: what watches the service knows neither."""
 
+_HOST: Final = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]{1,5})?")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -114,7 +116,6 @@ def _harden(answer: Response) -> Response:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    name, colon, _port = host.rpartition(":")
-    return name if colon else host
+    """Take the port off. What is no host, such as two headers in one, becomes an empty name."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else found["address"] or found["name"]

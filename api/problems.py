@@ -38,20 +38,38 @@ _ELSE: Final = "The request cannot be answered: see /docs for what can be asked.
 
 
 class ProblemError(Exception):
-    """A request is refused; `detail` is a whole sentence that says what to do."""
+    """A request is refused; `detail` is a whole sentence that says what to do.
 
-    def __init__(self, status: int, detail: str) -> None:
+    Args:
+        status: The HTTP status.
+        detail: The sentence.
+        retry_after_s: When it is worth trying again, if time alone can help.
+        errors: Every single mistake, where `detail` stands for several.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        retry_after_s: int | None = None,
+        errors: tuple[str, ...] = (),
+    ) -> None:
         self.status = status
         self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.errors = errors
         super().__init__(detail)
 
 
-def problem(status: int, detail: str) -> Response:
+def problem(status: int, detail: str, errors: tuple[str, ...] = ()) -> Response:
     """Write the answer that refuses the present request."""
     body = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.path
-    )
-    return Response(json.dumps(body.model_dump()), status=status, content_type=MEDIA_TYPE)
+    ).model_dump()
+    if errors:
+        body["errors"] = list(errors)
+    return Response(json.dumps(body), status=status, content_type=MEDIA_TYPE)
 
 
 def check(outcome: Outcome, unknown: str) -> None:
@@ -131,13 +149,20 @@ def _fields_of(model: str) -> list[str]:
 
 def register(app: Flask) -> None:
     """Make the application answer every error as a problem."""
-    app.register_error_handler(ProblemError, lambda error: problem(error.status, error.detail))
+    app.register_error_handler(ProblemError, _refused)
     app.register_error_handler(NotAnswered, _not_answered)
     app.register_error_handler(DatabaseAway, _database_away)
     app.register_error_handler(PhaseRefusedError, lambda error: problem(400, str(error)))
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(psycopg.Error, _unexpected)
     app.register_error_handler(Exception, _unexpected)
+
+
+def _refused(error: ProblemError) -> Response:
+    answer = problem(error.status, error.detail, error.errors)
+    if error.retry_after_s is not None:
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 def _not_answered(error: NotAnswered) -> Response:

@@ -283,6 +283,7 @@ class ActorsQuery(Schema):
         None
     )
     limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+    offset: Annotated[int, Field(ge=0, le=1_000_000, description="how many are passed over")] = 0
 
 
 class ActorsResponse(Schema):

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from waitress import create_server, wasyncore  # type: ignore[import-untyped]  # has no types
 
 from api.auth import BODY_LIMIT
+from api.connections import CONNECTIONS, REQUEST_SECONDS, Channel, look_after
+from api.services import STREAMS, end_long_work
 
 if TYPE_CHECKING:
     from flask import Flask
 
-THREADS: Final = 8
-CONNECTIONS: Final = 100
-"""Connections open at once; further ones wait in the kernel's queue."""
+THREADS: Final = STREAMS + 8
+"""Each event stream keeps one; the others answer health and metrics also when all are taken."""
 IDLE_SECONDS: Final = 30
-"""How long a connection may be idle, or slow, before it is closed."""
+"""How long a connection may be idle before it is closed."""
 HEADER_LIMIT: Final = 16 * 1024
 _LOOK_SECONDS: Final = 1.0
 _FLUSH_LOOK_SECONDS: Final = 0.05
@@ -50,9 +51,15 @@ class HostNotUsable(Exception):  # noqa: N818 - it names what is wrong
 class ApiServer:
     """Serves an application over HTTP. `start` is called once; `stop` may be called again."""
 
-    def __init__(self, app: Flask, host: str, port: int) -> None:
-        """Remember what to serve. Port 0 takes any free port."""
+    def __init__(
+        self, app: Flask, host: str, port: int, request_seconds: float = REQUEST_SECONDS
+    ) -> None:
+        """Remember what to serve. Port 0 takes any free port.
+
+        A request must have arrived `request_seconds` after its first byte.
+        """
         self._app = app
+        self._request_seconds = request_seconds
         self._host = host
         self._port = port
         self._server: Any = None
@@ -80,7 +87,10 @@ class ApiServer:
             map=self._sockets,
             sockets=[listener],
             threads=THREADS,
-            connection_limit=CONNECTIONS,
+            # The listener and the loop's trigger count as well.
+            connection_limit=CONNECTIONS + 2,
+            # Looks at sockets while their requests are answered: notices that a client is gone.
+            channel_request_lookahead=1,
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=IDLE_SECONDS // 3,
             max_request_body_size=BODY_LIMIT,
@@ -89,6 +99,7 @@ class ApiServer:
             expose_tracebacks=False,
             ident=None,
         )
+        self._server.channel_class = Channel
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
@@ -101,6 +112,7 @@ class ApiServer:
             return True
         deadline_s = time.monotonic() + timeout_s
         self._server.accepting = False
+        end_long_work(self._app)
         # The loop goes on meanwhile: it is what sends the answers.
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_s)
         self._flush_until_s = deadline_s
@@ -112,6 +124,9 @@ class ApiServer:
     def _serve(self) -> None:
         while not self._stopping.is_set():
             self._look(_LOOK_SECONDS)
+            look_after(
+                self._server.active_channels.values(), time.monotonic(), self._request_seconds
+            )
         while self._unsent() and time.monotonic() < self._flush_until_s:
             self._look(_FLUSH_LOOK_SECONDS)
         wasyncore.close_all(self._sockets, ignore_all=True)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.support.postgres"]
+pytest_plugins = ["pytester", "tests.support.books", "tests.support.postgres"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,10 +13,12 @@ from settings import (
     Settings,
     SettingsError,
     describe,
+    environment,
     load,
     mask_dsn,
     mask_url,
     secret_values,
+    sources,
     suggest,
 )
 
@@ -79,6 +81,10 @@ def write(folder: Path, text: str) -> Path:
         ("watchdog_seconds", 600.0),
         ("stall_seconds", 5.0),
         ("drain_timeout", 20.0),
+        ("why_keep_hours", 24.0),
+        ("quarantine_seconds", 600.0),
+        ("postgres_writers", 1),
+        ("dispatcher_threads", 1),
         ("journal_fsync", "second"),
         ("journal_max_mb", 5120),
         ("journal_max_hours", 24.0),
@@ -243,6 +249,11 @@ def test_every_mistake_is_told_at_once() -> None:
     [
         {"DB_DSN": "postgresql://mint:hunter2@db:port/coins"},
         {"DB_DSN": "hunter2@db"},
+        {"DB_DSN": "postgresql://mint:a@hunter2@db/coins"},
+        {"DB_DSN": "postgresql://mint:a/hunter2@db/coins"},
+        {"N8N_WEBHOOK_URL": "https://***:hunter2@n8n/hook"},
+        {"N8N_AUTH_HEADER": "Authorization: Bearer \u0436hunter2"},
+        {"API_TOKEN": "***hunter2"},
         {"N8N_WEBHOOK_URL": "mint:hunter2@n8n"},
         {"N8N_WEBHOOK_URL": "ftp://mint:hunter2@n8n/hook"},
         {"N8N_AUTH_HEADER": "hunter2"},
@@ -310,6 +321,9 @@ def test_description_holds_every_setting_and_masks_passwords() -> None:
         ("postgresql://u:hun#ter2@db/d", "postgresql://u:***@db/d"),
         ("postgresql://u@db/d", "postgresql://u@db/d"),
         ("host=db password='hun ter2'", "password=*** host=db"),
+        ("postgresql://u:hun@ter2@db/d", "***"),
+        ("postgresql://u:hun/ter2@db/d", "***"),
+        ("postgresql:///d?host=/run/pg", "postgresql:///d?host=%2Frun%2Fpg"),
         ("not a dsn hunter2", "***"),
     ],
 )
@@ -344,7 +358,21 @@ def test_secret_values_list_what_leaks_alone() -> None:
     found = secret_values(settings)
 
     assert {DSN, "pa@ss-word", "hunter2", "web%21pass", "web!pass", "token-1"} <= set(found)
+    assert "Authorization: Bearer hunter2" in found
     assert list(found) == sorted(found, key=lambda text: (-len(text), text))
+
+
+def test_secret_is_listed_as_it_was_written_too() -> None:
+    settings = load(
+        {
+            "DB_DSN": "postgresql://u:%66oo%c3%a9@h/d?sslpassword=b%61r",
+            "N8N_WEBHOOK_URL": "https://n8n/hook?only-a-token",
+        }
+    )
+
+    found = secret_values(settings)
+
+    assert {"foo\u00e9", "%66oo%c3%a9", "bar", "b%61r", "only-a-token"} <= set(found)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost", "LOCALHOST"])
@@ -386,6 +414,47 @@ def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     settings = load({"BATCH_SIZE": "30", "HEALTH_PORT": "8200"}, path)
 
     assert (settings.batch_size, settings.batch_timeout, settings.api_port) == (30, 40, 8200)
+
+
+def test_change_of_the_running_service_wins_over_the_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, "BATCH_SIZE=20\nBATCH_TIMEOUT=40\nSPAM_BURST_WINDOW=50\n")
+    environ = {"BATCH_SIZE": "30", "BATCH_TIMEOUT": "45"}
+
+    settings = load(environ, path, {"batch_size": 35})
+
+    assert (settings.batch_size, settings.batch_timeout, settings.spam_burst_window) == (35, 45, 50)
+    shown = sources(settings)
+    assert tuple(shown) == NAMES
+    assert {name: source for name, source in shown.items() if source != "default"} == {
+        "BATCH_SIZE": "settings.json",
+        "BATCH_TIMEOUT": "the environment",
+        "SPAM_BURST_WINDOW": str(path),
+    }
+
+
+def test_environment_alone_gives_the_same_settings(tmp_path: Path) -> None:
+    path = write(tmp_path, "BATCH_SIZE=20\nBATCH_TIMEOUT=40\nHEALTH_PORT=9001\nNOT_OURS=1\n")
+
+    base = environment({"BATCH_SIZE": "30", "SPAM_BURST_WINDOW": " ", "PATH": "/bin"}, path)
+
+    assert base == {"BATCH_SIZE": "30", "BATCH_TIMEOUT": "40", "API_PORT": "9001"}
+    assert describe(load(base)) == describe(load({"BATCH_SIZE": "30"}, path))
+
+
+def test_mistake_names_the_changes_that_nobody_would_look_for() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"DB_POOL_MAX": "5"}, None, {"db_pool_min": 8})
+
+    assert caught.value.errors == (
+        (
+            "DB_POOL_MIN is 8, but at most DB_POOL_MAX, which is 5, is expected: lower the first "
+            "or raise the second."
+        ),
+        (
+            "DB_POOL_MIN: changed while the service ran and kept in settings.json of STATE_DIR, "
+            "where they win over the environment; remove them there to go back."
+        ),
+    )
 
 
 def test_file_takes_quotes_comments_and_dollars_literally(tmp_path: Path) -> None:

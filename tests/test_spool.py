@@ -41,8 +41,8 @@ def spool(path: Path) -> Iterator[Spool]:
     spool.close()
 
 
-def row(text: str, key: str = "", trades: int = 0) -> Entry:
-    return Entry(kind="row", payload=text.encode(), key=key, trades=trades)
+def row(text: str, key: str = "", weight: int = 0) -> Entry:
+    return Entry(kind="row", payload=text.encode(), key=key, weight=weight)
 
 
 def texts(spool: Spool, owner: str = OWNER, limit: int = 100) -> list[str]:
@@ -73,14 +73,14 @@ def test_entries_come_back_oldest_first_with_all_they_were_put_with(spool: Spool
 
     first, second, third = spool.oldest(OWNER, 10)
 
-    assert (first.kind, first.payload, first.key, first.trades, first.put_us) == (
+    assert (first.kind, first.payload, first.key, first.weight, first.put_us) == (
         "row",
         b"a",
         "m1",
         2,
         10,
     )
-    assert (second.payload, second.key, second.trades) == (b"b", "m2", 3)
+    assert (second.payload, second.key, second.weight) == (b"b", "m2", 3)
     assert (third.payload, third.put_us) == (b"c", 20)
     assert first.id < second.id < third.id
 
@@ -101,7 +101,7 @@ def test_an_owner_sees_only_its_own_entries(spool: Spool) -> None:
 
 
 def test_removed_entries_are_gone_and_their_ids_are_not_used_again(spool: Spool) -> None:
-    spool.put(OWNER, [row("a", trades=2), row("b", trades=5)], now_us=0)
+    spool.put(OWNER, [row("a", weight=2), row("b", weight=5)], now_us=0)
     removed = spool.oldest(OWNER, 10)
 
     spool.remove(OWNER, removed)
@@ -122,33 +122,33 @@ def test_entries_of_one_key_can_be_removed(spool: Spool) -> None:
 
 
 def test_stats_count_entries_trades_and_the_oldest_put(spool: Spool) -> None:
-    spool.put(OWNER, [row("a", trades=2), row("b", trades=3)], now_us=100)
-    spool.put(OWNER, [row("c", trades=4)], now_us=200)
+    spool.put(OWNER, [row("a", weight=2), row("b", weight=3)], now_us=100)
+    spool.put(OWNER, [row("c", weight=4)], now_us=200)
     spool.remove(OWNER, spool.oldest(OWNER, 2))
 
     stats = spool.stats(OWNER)
 
-    assert (stats.entries, stats.trades, stats.oldest_put_us) == (1, 4, 200)
+    assert (stats.entries, stats.weight, stats.oldest_put_us) == (1, 4, 200)
     assert 0 < stats.file_bytes < MIB
 
 
 def test_stats_of_an_owner_without_entries_are_zero(spool: Spool) -> None:
     stats = spool.stats("nobody")
 
-    assert (stats.entries, stats.trades, stats.oldest_put_us) == (0, 0, None)
+    assert (stats.entries, stats.weight, stats.oldest_put_us) == (0, 0, None)
 
 
 def test_entries_and_counts_are_there_after_closing_and_opening_again(
     spool: Spool, path: Path
 ) -> None:
-    spool.put(OWNER, [row("a", trades=7)], now_us=5)
+    spool.put(OWNER, [row("a", weight=7)], now_us=5)
     spool.close()
 
     again = Spool(path, MIB)
     again.open()
 
     assert texts(again) == ["a"]
-    assert again.stats(OWNER).trades == 7
+    assert again.stats(OWNER).weight == 7
     again.close()
 
 
@@ -190,14 +190,14 @@ def test_removing_everything_gives_the_space_back_to_the_disk(path: Path) -> Non
 
 
 def test_a_put_that_fails_halfway_stores_nothing(spool: Spool) -> None:
-    spool.put(OWNER, [row("a", trades=1)], now_us=0)
-    broken = Entry(kind="row", payload=b"c", key="m", trades=2**80)
+    spool.put(OWNER, [row("a", weight=1)], now_us=0)
+    broken = Entry(kind="row", payload=b"c", key="m", weight=2**80)
 
     with pytest.raises(OverflowError):
-        spool.put(OWNER, [row("b", trades=1), broken], now_us=0)
+        spool.put(OWNER, [row("b", weight=1), broken], now_us=0)
 
     assert texts(spool) == ["a"]
-    assert spool.stats(OWNER).trades == 1
+    assert spool.stats(OWNER).weight == 1
 
 
 def test_file_and_folder_belong_to_their_owner_alone(spool: Spool, path: Path) -> None:

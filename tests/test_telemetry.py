@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry import RateLimit, Redactor, Telemetry, configure_logging
+from telemetry import RateLimit, Redactor, Telemetry, configure_logging, set_log_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,6 +207,67 @@ def test_exposition_is_made_again_after_a_second() -> None:
 
     assert calls == [100.0, 101.0]
     assert "\nunified_cache_size 2.0\n" in text
+
+
+def test_scrapes_at_the_same_time_share_one_exposition() -> None:
+    telemetry = Telemetry(Clock())
+    calls: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def refresh() -> None:
+        calls.append(1)
+        begun.set()
+        assert go_on.wait(10)
+
+    telemetry.on_scrape(refresh)
+    with ThreadPoolExecutor(8) as pool:
+        scrapes = [pool.submit(telemetry.render) for _ in range(8)]
+        assert begun.wait(10)
+        go_on.set()
+        texts = {scrape.result(10) for scrape in scrapes}
+
+    assert len(calls) == 1
+    assert len(texts) == 1
+
+
+def test_failed_scrape_is_not_kept() -> None:
+    telemetry = Telemetry(Clock())
+    answers = iter([ZeroDivisionError, None])
+
+    def refresh() -> None:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+
+    telemetry.on_scrape(refresh)
+    with pytest.raises(ZeroDivisionError):
+        telemetry.render()
+
+    assert b"unified_trades_received_total 0.0" in telemetry.render()
+
+
+def test_counter_follows_a_count_kept_elsewhere() -> None:
+    clock = Clock()
+    telemetry, count = Telemetry(clock), [3]
+    telemetry.follow(telemetry.dossiers_skipped, lambda: count[0])
+
+    telemetry.render()
+    count[0] = 5
+    clock.now += 1
+    telemetry.render()
+
+    assert telemetry.value("mintwatch_dossiers_skipped_total") == 5
+
+
+def test_journal_is_in_one_state_at_a_time() -> None:
+    telemetry = Telemetry()
+    telemetry.show_journal_state("failed")
+    telemetry.show_journal_state("full")
+
+    samples = families(telemetry)["mintwatch_journal_state"].samples
+
+    assert {s.labels["state"] for s in samples if s.value} == {"full"}
+    assert {s.labels["state"] for s in samples} == {"ok", "failed", "full", "closed", "off"}
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
@@ -402,6 +465,73 @@ def test_library_is_quiet_below_warning(name: str) -> None:
     logging.getLogger(name).warning("trouble")
 
     assert [line["event"] for line in parsed(stream)] == ["trouble"]
+
+
+def test_level_changes_for_those_who_have_a_logger_already() -> None:
+    log, stream = lines(level="WARNING")
+    log.debug("before")
+
+    set_log_level("DEBUG")
+    log.debug("meanwhile")
+    set_log_level("ERROR")
+    log.warning("after")
+
+    assert [line["event"] for line in parsed(stream)] == ["meanwhile"]
+    assert logging.getLogger("urllib3").level == logging.ERROR
+    assert logging.getLogger("psycopg.pool").level == logging.CRITICAL
+
+
+def test_secret_learned_later_is_masked_like_the_others() -> None:
+    redactor, stream = Redactor(["hunter2"]), io.StringIO()
+    configure_logging("INFO", "json", stream, redactor, Clock())
+    log = structlog.get_logger("mintwatch")
+
+    redactor.learn(["hunter3", "hunter2"])
+    log.info("connected", cause="hunter2 hunter3")
+
+    assert [line["cause"] for line in parsed(stream)] == ["*** ***"]
+
+
+def test_redactor_forgets_what_it_learned_first_and_never_what_it_began_with() -> None:
+    redactor = Redactor(["hunter2"])
+
+    for number in range(1001):
+        redactor.learn([f"secret-{number:04}"])
+
+    assert redactor.text("hunter2 secret-0000 secret-0001 secret-1000") == "*** secret-0000 *** ***"
+
+
+def test_flood_of_one_event_leaves_five_lines_and_its_count() -> None:
+    clock = Clock()
+    log, stream = lines(clock=clock)
+
+    for number in range(100_000):
+        clock.now = 100.0 + number * 1e-4
+        log.warning("feed_refused", cause=f"number {number}")
+    clock.now = 110.0
+    log.warning("feed_refused", cause="the last")
+
+    found = parsed(stream)
+    assert [line["cause"] for line in found] == [
+        "number 0",
+        "number 1",
+        "number 2",
+        "number 3",
+        "number 4",
+        "the last",
+    ]
+    assert found[-1]["suppressed"] == 99_995
+
+
+def test_traced_coin_is_told_line_by_line_and_still_bounded() -> None:
+    log, stream = lines()
+
+    for _ in range(2_010):
+        log.info("handled", trace=True, message="TradeBatch")
+
+    found = parsed(stream)
+    assert len(found) == 2_000
+    assert "trace" not in found[0]
 
 
 def test_configuring_again_replaces_the_handler() -> None:

@@ -11,9 +11,11 @@ from actors.connection.dispatch import Dispatch, Journal, NoJournal
 from actors.connection.live import LiveReader
 from actors.connection.messages import (
     GetFeed,
+    GetRoute,
     ReleaseJournal,
     Resubscribe,
     RouteMint,
+    RouteReport,
     StartReading,
     StopReading,
     UnrouteMint,
@@ -22,15 +24,15 @@ from actors.connection.messages import (
     _Dialled,
 )
 from actors.connection.recovery import NO_HISTORY, History, Recovery
+from actors.connection.routing import Routing
 from actors.connection.source_replay import ReplayReader
 from actors.connection.waiting import LONGEST_WAIT_S, Waiter
-from actors.control import SUPERVISOR, ReadingStopped
-from actors.runtime import Actor
+from actors.domain import US_PER_SECOND
+from actors.runtime import Actor, SettingsChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.connection.messages import FeedReport
     from actors.connection.state import ConnectionState
     from actors.domain import Mint
     from actors.runtime import Context
@@ -94,6 +96,7 @@ class ConnectionActor(Actor):
         self._chance = chance
         self._waiter = Waiter(None)
         self._reader: Reader | None = None
+        self._routing = Routing(context, state, self._dispatch)
         self._recovery = Recovery(context, state, self._dispatch, history or NO_HISTORY)
 
     def on_start(self) -> None:
@@ -117,13 +120,13 @@ class ConnectionActor(Actor):
         if self._reader is not None:
             self._reader.release()
 
-    def on_receive(self, message: Any) -> Any:  # noqa: C901 - one arm a message
+    def on_receive(self, message: Any) -> Any:  # noqa: C901, PLR0912 - one arm a message
         """Handle one message; each arm is one call."""
         match message:
             case RouteMint(mint=mint, rows_end_us=rows_end_us):
                 self._route(mint, rows_end_us)
             case UnrouteMint(mint=mint, ended=ended):
-                self._unroute(mint, ended=ended)
+                self._routing.close(mint, ended=ended)
             case WatchMint(mint=mint):
                 self._state.subscriptions.watch(mint)
             case UnwatchMint(mint=mint):
@@ -137,7 +140,11 @@ class ConnectionActor(Actor):
             case StopReading():
                 self._stop_reading()
             case GetFeed():
-                return self._report()
+                return self._dispatch.report()
+            case GetRoute(mint=mint):
+                return self._report_route(mint)
+            case SettingsChanged():
+                self._change_settings()
             case _Dialled():
                 pass
             case _:
@@ -150,7 +157,7 @@ class ConnectionActor(Actor):
             self._waiter.wait(LONGEST_WAIT_S)
         else:
             self._recover()
-            self._dispatch.parking.hand_on()
+            self._routing.tend()
             self._reader.turn()
         self._dispatch.publish()
 
@@ -165,19 +172,9 @@ class ConnectionActor(Actor):
     # What messages do.
 
     def _route(self, mint: Mint, rows_end_us: int | None) -> None:
-        self._state.subscriptions.route(mint)
-        self._state.rows_end_us[mint] = rows_end_us or 0
-        self._dispatch.open_route(mint)
-        if self._state.has_stopped:
-            # StopReading has overtaken this: the new tracker must hear, too, that nothing follows.
-            self._unroute(mint)
-        elif self._reader is not None:
+        self._routing.open(mint, rows_end_us)
+        if self._reader is not None and not self._state.has_stopped:
             self._reader.cover(mint)
-
-    def _unroute(self, mint: Mint, *, ended: bool = False) -> None:
-        self._state.subscriptions.unroute(mint, self.context.monotonic_s())
-        self._state.rows_end_us.pop(mint, None)
-        self._dispatch.close_route(mint, ended=ended)
 
     def _unwatch(self, mint: Mint) -> None:
         self._state.recent.discard(mint)
@@ -206,15 +203,42 @@ class ConnectionActor(Actor):
         state = self._state
         state.is_reading = False
         state.has_stopped = True
-        for mint in state.subscriptions.routed():
-            self._unroute(mint)
+        self._routing.begin_stop()
         if self._reader is not None:
             self._reader.stop()
         self._dispatch.publish(at_once=True)
-        self.context.tell(SUPERVISOR, ReadingStopped(last_arrived_us=state.last_stamp_us))
+        self._routing.tend()
 
-    def _report(self) -> FeedReport:
-        return self._dispatch.report()
+    def _change_settings(self) -> None:
+        """Take over what was copied; everything else is read from the settings at the time."""
+        settings, state = self.context.settings, self._state
+        state.subscriptions.reconfigure(
+            settings.subscribe_batch_size,
+            settings.subscribe_batch_interval,
+            self.context.monotonic_s(),
+        )
+        state.backoff.reconfigure(settings.ws_retry_delay, settings.ws_max_retry_delay)
+
+    def _report_route(self, mint: Mint) -> RouteReport:
+        state = self._state
+        subscription = state.subscriptions.state_of(mint)
+        parked = state.parked.get(mint)
+        return RouteReport(
+            mint=mint,
+            routed=state.subscriptions.is_routed(mint),
+            subscription=None if subscription is None else subscription.value,
+            covered=mint in state.coverage,
+            parked_trades=0 if parked is None else parked.trades,
+            parked_from_us=None if parked is None else parked.from_us,
+            last_subscribed_us=self._last_subscribed_us(mint),
+        )
+
+    def _last_subscribed_us(self, mint: Mint) -> int | None:
+        sent_s = self._state.subscriptions.sent_s(mint)
+        if sent_s is None:
+            return None
+        age_us = round((self.context.monotonic_s() - sent_s) * US_PER_SECOND)
+        return self.context.now_us() - age_us
 
     # The source.
 

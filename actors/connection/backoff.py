@@ -27,6 +27,10 @@ class Backoff:
         self._failures = 0
         self._bans = 0
 
+    def reconfigure(self, retry_s: float, max_s: float) -> None:
+        """Wait by other settings from the next failure on; what was counted stays."""
+        self._retry_s, self._max_s = retry_s, max_s
+
     def after_failure(self, chance: float) -> float:
         """Seconds to wait after one more failure or loss; `chance` in [0, 1)."""
         delay = min(self._retry_s * (1 + self._failures * _GROWTH), self._max_s)

@@ -21,6 +21,10 @@ class Coverage:
     def __init__(self) -> None:
         self._since_us: dict[Mint, int] = {}
 
+    def __contains__(self, mint: Mint) -> bool:
+        """Whether the mint's tracker knows it as covered."""
+        return mint in self._since_us
+
     def begin(self, mint: Mint, at_us: int) -> Change | None:
         """The mint is covered since `at_us`; None when that is known."""
         if mint in self._since_us:

@@ -14,10 +14,10 @@ from actors.connection.intake import Arrived, Slice, sort_slice
 from actors.connection.journal_records import Fact
 from actors.connection.messages import FeedReport
 from actors.connection.parking import Parking
-from actors.connection.recovery import MEMORY_US, RELEASED, History
+from actors.connection.recovery import LEFT_OUT, MEMORY_US, RELEASED, STARTED, STOPPED, History
 from actors.control import DISCOVERY, SUPERVISOR, FeedStateChanged, tracker_name, writer_name
 from actors.discovery.messages import FeedSlice, RouteClosed, RouteSwitched
-from actors.domain import FeedGap, Mint, Place
+from actors.domain import Coin, FeedEvent, FeedGap, Migration, Mint, Place, Trade
 from actors.postgres_writer.messages import GapRecorded
 from actors.tracker.messages import CoverageChanged, TradesArrived
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.connection.coverage import Change
-    from actors.connection.journal_records import Record
+    from actors.connection.journal_records import Frame, Record
     from actors.connection.state import ConnectionState
     from actors.runtime import Context, Ref
 
@@ -115,15 +115,7 @@ class Dispatch:
         state.last_frame_us = result.last_data_us or state.last_frame_us
         state.last_trade_us = result.last_trade_us or state.last_trade_us
         self._count(result)
-        if not state.is_recovering:
-            self.book(result)
         return result
-
-    def book(self, result: Slice) -> None:
-        """Enter the trades of a slice into the ledger; its events have to be sent right after."""
-        self._context.ledger.receive(Place.QUEUED, result.queued_trades)
-        self._context.ledger.receive(Place.ORPHAN, result.orphan_trades)
-        self._context.telemetry.trades_received.inc(result.queued_trades + result.orphan_trades)
 
     def tell(self, result: Slice) -> None:
         """Tell the events of a delivered slice, or let them queue behind the journal's tail."""
@@ -134,14 +126,27 @@ class Dispatch:
             recovery.pending.extend(result.records)
 
     def send(self, result: Slice) -> None:
-        """Tell the events of a slice to trackers and discovery."""
+        """Enter the events of a slice into the ledger, and tell them to trackers and discovery.
+
+        Each destination's share is entered right before it is told: should this fail half-way,
+        nothing stands in the books that is in no mailbox.
+        """
         for mint, events in result.routed.items():
-            if self.parking.holds(mint) or not self._tracker(mint).offer(
-                TradesArrived(tuple(events))
-            ):
-                self.parking.park(mint, events)
+            self._send(mint, events)
         if result.unrouted:
+            self._receive(Place.QUEUED, sum(_has_trade(event) for event in result.unrouted))
             self._context.tell(DISCOVERY, FeedSlice(tuple(result.unrouted)))
+        self._receive(Place.ORPHAN, result.orphan_trades)
+
+    def _send(self, mint: Mint, events: list[Trade | Migration]) -> None:
+        must_wait = self.parking.holds(mint)
+        self._receive(Place.QUEUED, sum(isinstance(event, Trade) for event in events))
+        if must_wait or not self._tracker(mint).offer(TradesArrived(tuple(events))):
+            self.parking.park(mint, events)
+
+    def _receive(self, place: Place, trades: int) -> None:
+        self._context.ledger.receive(place, trades)
+        self._context.telemetry.trades_received.inc(trades)
 
     def _tracker(self, mint: Mint) -> Ref:
         ref = self._trackers.get(mint)
@@ -161,27 +166,40 @@ class Dispatch:
 
     # Routes.
 
-    def open_route(self, mint: Mint) -> None:
+    def open_route(self, mint: Mint, rows_end_us: int | None) -> None:
         """Tell discovery that it has seen the mint's last event."""
-        self._note("tracker_started", mint)
+        if rows_end_us is None:
+            self._note(STARTED, mint)
+        else:
+            self._note(STARTED, mint, rows_end_us=rows_end_us)
         self._context.tell(DISCOVERY, RouteSwitched(mint))
 
-    def close_route(self, mint: Mint, *, ended: bool = False) -> None:
-        """Tell the tracker and discovery that no event of the mint follows."""
-        self._note("tracker_stopped", mint, ended=ended)
+    def leave_route(self, mint: Mint, at_us: int) -> None:
+        """Tell discovery that the mint's events are routed no more."""
         self._state.coverage.forget(mint)
-        # A span that ends before what is parked: a later tracker begins with it.
-        at_us = self.parking.forget(mint)
-        closed = RouteClosed(mint, at_us=self.next_free_us if at_us is None else at_us)
+        self._context.tell(DISCOVERY, RouteClosed(mint, at_us))
+
+    def note_stop(self, mint: Mint, *, ended: bool, through_seq: int | None = None) -> None:
+        """Note for a replay that a tracking is over, or is as far as an event's number."""
+        if through_seq is None:
+            self._note(STOPPED, mint, ended=ended)
+        else:
+            self._note(STOPPED, mint, ended=ended, through_seq=through_seq)
+
+    def end_route(self, mint: Mint, at_us: int) -> None:
+        """Tell the tracker that no event of the mint follows."""
         # Refused only by one that has ended by itself already.
-        self._tracker(mint).offer(closed)
-        self._context.tell(DISCOVERY, closed)
+        self._tracker(mint).offer(RouteClosed(mint, at_us))
         self._trackers.pop(mint, None)
 
     @property
     def next_free_us(self) -> int:
         """The first instant that is behind every event told and not behind the feed clock."""
         return self._state.next_free_us
+
+    def note_left_out(self, frame: Frame) -> None:
+        """Tell the next process that a frame fails whenever it is handed on."""
+        self._note(LEFT_OUT, None, frame_us=frame.at_us)
 
     def _note(self, fact: str, mint: Mint | None, **details: int) -> None:
         seq = max(0, self._state.next_seq - 1)
@@ -280,6 +298,10 @@ class Dispatch:
         telemetry.ws_connected.set(state.connected_us is not None)
         telemetry.connection_duration_seconds.set(_age_s(now_us, state.connected_us))
         telemetry.silence_seconds.set(_age_s(now_us, state.last_frame_us))
+
+
+def _has_trade(event: FeedEvent) -> bool:
+    return event.buy is not None if isinstance(event, Coin) else isinstance(event, Trade)
 
 
 def _age_s(now_us: int, then_us: int | None) -> float:

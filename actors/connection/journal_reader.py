@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from actors.connection.journal_segments import Segment
     from actors.domain import Mint
 
-_DAMAGE: Final = (OSError, EOFError, gzip.BadGzipFile, zlib.error)
+DAMAGE: Final = (OSError, EOFError, gzip.BadGzipFile, zlib.error)
+"""What reading a damaged segment raises."""
+_STEP_LINES: Final = 1_024
 
 
 class JournalReader:
@@ -66,6 +68,27 @@ class JournalReader:
                 return
             if record.at_us >= since_us and record.seq >= since_seq:
                 yield record
+
+    def steps(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+    ) -> Iterator[Record | None]:
+        """Walk the records about a mint, and give None after every 1,024 lines that name others.
+
+        So whoever has other things to do can leave off in between (at most some milliseconds).
+        """
+        needle = _needle(mint)
+        others = 0
+        for line in self._lines_from(_wanted(self._listing(), since_us, 0), None):
+            if needle is not None and not may_name(line, needle):
+                others += 1
+                if others % _STEP_LINES == 0:
+                    yield None
+                continue
+            for record in self._decoded(iter((line,)), mint):
+                if before_seq is not None and record.seq >= before_seq:
+                    return
+                if record.at_us >= since_us:
+                    yield record
 
     def last(self, limit: int, *, since_us: int = 0, mint: Mint | None = None) -> list[Record]:
         """Give the newest `limit` records (0 or more), oldest first.
@@ -123,7 +146,7 @@ class JournalReader:
                     end += len(line)
                     if needle is None or may_name(line, needle):
                         yield line
-        except _DAMAGE:
+        except DAMAGE:
             self.unreadable_segments += 1
         return end
 

@@ -16,6 +16,7 @@ from actors.connection.messages import _Dialled
 from actors.connection.source_ws import MAX_ABANDONED, Dial, DialFailure, Session
 from actors.connection.standing import Standing
 from actors.connection.waiting import LONGEST_WAIT_S
+from actors.domain import FeedState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,6 @@ class LiveReader:
         make_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
         self._context = context
-        self._settings = context.settings
         self._state = state
         self._dispatch = dispatch
         self._address = address
@@ -63,6 +63,7 @@ class LiveReader:
         self._dial: Dial | None = None
         self._abandoned: list[Dial] = []
         self._dial_s = 0.0
+        self._away_s = 0.0
         self._opened_s = 0.0
         self._last_data_s = 0.0
         self._ping_sent_s = 0.0
@@ -89,7 +90,9 @@ class LiveReader:
         state.connected_us = None
         if self._session is not None:
             self._session.begin_close()
-            self._close_deadline_s = self._context.monotonic_s() + self._settings.ws_close_timeout
+            self._close_deadline_s = (
+                self._context.monotonic_s() + self._context.settings.ws_close_timeout
+            )
         if state.status.stopped(self._context.now_us()):
             self._dispatch.tell_status()
 
@@ -185,7 +188,7 @@ class LiveReader:
     def _look_at_dial(self) -> None:
         now_s = self._context.monotonic_s()
         if self._dial is None:
-            if now_s >= self._dial_s:
+            if now_s >= self._next_dial_s:
                 self._begin_dial(now_s)
             return
         match self._dial.outcome():
@@ -198,6 +201,13 @@ class LiveReader:
             case _ if now_s >= self._dial_s + DIAL_DEADLINE_S:
                 self._abandon_dial()
                 self._fail(DialFailure("the connection could not be opened in time"))
+
+    @property
+    def _next_dial_s(self) -> float:
+        """When to dial: a pause begun under a longer WS_MAX_RETRY_DELAY ends by the present one."""
+        if self._state.status.state is FeedState.BANNED:
+            return self._dial_s
+        return min(self._dial_s, self._away_s + self._context.settings.ws_max_retry_delay)
 
     def _begin_dial(self, now_s: float) -> None:
         self._abandoned = [dial for dial in self._abandoned if dial.is_running]
@@ -247,7 +257,7 @@ class LiveReader:
 
     def _look_for_silence(self) -> None:
         age_s = self._context.monotonic_s() - self._last_data_s
-        if age_s <= self._settings.ws_connection_timeout:
+        if age_s <= self._context.settings.ws_connection_timeout:
             return
         reason = f"no data for {age_s:.0f} s on an open connection"
         self._drop_session()
@@ -263,7 +273,8 @@ class LiveReader:
         self, reason: str, delay_s: float, *, is_ban: bool = False, is_silence: bool = False
     ) -> None:
         state, now_us = self._state, self._context.now_us()
-        self._dial_s = self._context.monotonic_s() + delay_s
+        self._away_s = self._context.monotonic_s()
+        self._dial_s = self._away_s + delay_s
         state.connected_us = None
         state.last_error = reason
         state.subscriptions.lost()
@@ -303,11 +314,13 @@ class LiveReader:
         if session.has_pong:
             session.has_pong = self._is_pong_due = False
         age_s = now_s - self._ping_sent_s
-        if self._is_pong_due and age_s >= self._settings.ws_ping_timeout:
+        if self._is_pong_due and age_s >= self._context.settings.ws_ping_timeout:
             self._is_pong_due = False
             self._context.telemetry.pongs_missing.inc()
-            self._context.log.warning("pong_missing", waited_s=self._settings.ws_ping_timeout)
-        if 0 < self._settings.ws_ping_interval <= age_s:
+            self._context.log.warning(
+                "pong_missing", waited_s=self._context.settings.ws_ping_timeout
+            )
+        if 0 < self._context.settings.ws_ping_interval <= age_s:
             session.ping()
             self._ping_sent_s = now_s
             self._is_pong_due = True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from actors.control import GetRoute as GetRoute  # noqa: PLC0414 - its answers are told by others too
+from actors.control import RouteReport as RouteReport  # noqa: PLC0414
 from actors.domain import FeedState, Mint
 from actors.runtime.messages import Control, Message
 

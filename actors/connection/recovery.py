@@ -11,6 +11,9 @@ Relies on: every active stream is routed before `begin`; rows of one mint commit
 The journal says in its own facts from where it is needed (`released`): everything earlier is in
 rows, on disk, or given up. Frames from up to ten minutes before that are read only for what has to
 be remembered of them.
+
+A slice that has failed twice is taken frame by frame. What fails alone, too, is noted in the
+journal, so that it costs neither this process nor the next one any further instance.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from actors.connection.coverage import Change
 from actors.connection.frames import decode
 from actors.connection.intake import Arrived, sort_slice
 from actors.connection.journal_records import Fact, Frame
 from actors.control import DISCOVERY, tracker_name
 from actors.discovery.messages import CoinsRemembered
-from actors.domain import US_PER_SECOND, Coin, Mint, Trade
+from actors.domain import US_PER_SECOND, Coin, Mint, Place, Trade
 from actors.tracker.messages import CoverageChanged, TradesRemembered
 
 if TYPE_CHECKING:
@@ -37,7 +42,9 @@ if TYPE_CHECKING:
     from actors.runtime import Context
 
 RELEASED: Final = "released"
+STARTED: Final = "tracker_started"
 STOPPED: Final = "tracker_stopped"
+LEFT_OUT: Final = "frame_left_out"
 MEMORY_US: Final = 600 * US_PER_SECOND
 """Trackers remember trades for this long, discovery names for less."""
 SLICE_FRAMES: Final = 256
@@ -47,6 +54,8 @@ SEARCH_RECORDS: Final = 4_096
 """Looked through in one step, about 20 ms."""
 CONGESTED_AT: Final = 2_000
 """Below the bound of a tracker's mailbox: a replay can wait, and loses nothing by it."""
+ATTEMPTS: Final = 2
+"""A failure may have passed with the instance that failed; after two of them it has not."""
 
 
 class NoHistory:
@@ -62,6 +71,16 @@ class NoHistory:
         """Walk nothing."""
         return iter(())
 
+    def steps(
+        self,
+        *,
+        since_us: int = 0,  # noqa: ARG002 - as above
+        before_seq: int | None = None,  # noqa: ARG002
+        mint: Mint,  # noqa: ARG002
+    ) -> Iterator[Record | None]:
+        """Walk nothing."""
+        return iter(())
+
 
 NO_HISTORY: Final = NoHistory()
 
@@ -74,10 +93,57 @@ class History(Protocol):
     ) -> Iterator[Record]:
         """Walk the records from a time on, up to a sequence number, of one mint or of all."""
 
+    def steps(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+    ) -> Iterator[Record | None]:
+        """Walk the records of a mint, and give None now and then where there are none."""
 
-def needed_from(
-    history: History, tail_us: int
-) -> Generator[None, None, tuple[int, dict[Mint, int]]]:
+
+class Bearings(msgspec.Struct, frozen=True):
+    """What the journal's facts say about its frames."""
+
+    needed_us: int
+    """From here on they are needed."""
+    stopped: dict[Mint, int]
+    """The last sequence number of each mint's ended tracking."""
+    left_out_us: frozenset[int]
+    """When those arrived that were left out."""
+
+
+class _Facts:
+    """What is gathered of facts on the way."""
+
+    def __init__(self) -> None:
+        self.released_us: int | None = None
+        self._has_rows: dict[Mint, bool] = {}
+        self._stops: dict[Mint, tuple[Fact, bool]] = {}
+        self._left_out_us: set[int] = set()
+
+    def take(self, fact: Fact) -> None:
+        if fact.name == RELEASED:
+            self.released_us = _number(fact, "before_us", self.released_us)
+        elif fact.name == LEFT_OUT:
+            self._left_out_us.add(_number(fact, "frame_us", 0) or 0)
+        elif fact.mint is not None:
+            self._take_tracking(fact, fact.mint)
+
+    def _take_tracking(self, fact: Fact, mint: Mint) -> None:
+        if fact.name == STARTED:
+            self._has_rows[mint] = "rows_end_us" in fact.details
+        elif fact.name == STOPPED:
+            self._stops[mint] = (fact, self._has_rows.get(mint, False))
+
+    def bearings(self) -> Bearings:
+        needed_us = self.released_us or 0
+        stopped = {
+            mint: _number(stop, "through_seq", stop.seq) or 0
+            for mint, (stop, had_rows) in self._stops.items()
+            if _is_final(stop, needed_us, had_rows=had_rows)
+        }
+        return Bearings(needed_us, stopped, frozenset(self._left_out_us))
+
+
+def needed_from(history: History, tail_us: int) -> Generator[None, None, Bearings]:
     """Find from where the journal is needed, and which mints' tracking has ended since.
 
     The note of what is released is renewed every few seconds, so it is looked for near the end
@@ -86,34 +152,36 @@ def needed_from(
     Yields:
         Now and then, so that somebody else can have a turn.
     """
+    facts = _Facts()
     for since_us in (max(0, tail_us - MEMORY_US), 0):
-        released: int | None = None
-        stops: dict[Mint, Fact] = {}
+        facts = _Facts()
         for number, record in enumerate(history.records(since_us=since_us), 1):
             if number % SEARCH_RECORDS == 0:
                 yield
-            if not isinstance(record, Fact):
-                continue
-            if record.name == RELEASED:
-                before_us = record.details.get("before_us")
-                released = before_us if isinstance(before_us, int) else released
-            elif record.name == STOPPED and record.mint is not None:
-                stops[record.mint] = record
-        if released is not None and released >= since_us:
+            if isinstance(record, Fact):
+                facts.take(record)
+        if facts.released_us is not None and facts.released_us >= since_us:
             # Whatever has ended since was noted later.
             break
-    needed_us = released or 0
-    return needed_us, {mint: stop.seq for mint, stop in stops.items() if _is_final(stop, needed_us)}
+    return facts.bearings()
 
 
-def _is_final(stop: Fact, needed_us: int) -> bool:
+def _number(fact: Fact, name: str, default: int | None) -> int | None:
+    value = fact.details.get(name)
+    return value if isinstance(value, int) else default
+
+
+def _is_final(stop: Fact, needed_us: int, *, had_rows: bool) -> bool:
     """Say whether a mint's frames from before its stop are done with.
 
     Rows and the end of a tracker that has ended by itself may not have been kept if that was
-    lately: its frames are replayed then, come to the same end, and give the same rows. Whoever
-    else stopped it has done so in the database.
+    lately: its frames are replayed then, come to the same end, and give the same rows. They would
+    not give the same rows if an earlier tracker's last one was cut inside a cell. But the stream of
+    a mint that had rows when this tracking began is known to the database: it would be active
+    there, and routed again, had its end not been kept behind all of its rows. Whoever else stopped
+    a tracker has done so in the database.
     """
-    return not stop.details.get("ended") or stop.at_us < needed_us
+    return not stop.details.get("ended") or had_rows or stop.at_us < needed_us
 
 
 class Recovery:
@@ -168,7 +236,8 @@ class Recovery:
 
     def _locate(self, recovery: RecoveryState) -> Iterator[None]:
         found = yield from needed_from(self._history, self._state.tail_us)
-        recovery.needed_from_us, recovery.stopped = found
+        recovery.needed_from_us, recovery.stopped = found.needed_us, found.stopped
+        recovery.left_out_us = found.left_out_us
         recovery.position_us = max(0, recovery.needed_from_us - 1)
         recovery.is_located = True
         self._open_tail(recovery)
@@ -184,21 +253,27 @@ class Recovery:
 
     def _step_tail(self, recovery: RecoveryState) -> None:
         frames, passed = self._next_slice(recovery)
-        if not frames:
+        if not passed:
             self._end_tail(recovery)
             return
-        wanted = self._sort_out(recovery, frames)
-        self._hand_on(recovery, wanted)
-        self._move_on(recovery, frames[-1].at_us)
+        if self._is_hopeless(recovery):
+            recovery.replayed += passed
+            self._leave_out(recovery, frames[0])
+            return
+        self._begin_slice(recovery, frames)
+        if frames:
+            self._hand_on(recovery, self._sort_out(recovery, frames))
+            self._move_on(recovery, frames[-1].at_us)
         # Last: should this fail, the next instance hands on what is known already, which is
         # harmless, rather than nothing.
         recovery.replayed += passed
+        self._end_slice(recovery)
 
     def _next_slice(self, recovery: RecoveryState) -> tuple[list[Frame], int]:
         """Take the next frames of the tail, and count the records passed with them."""
         frames: list[Frame] = []
         passed = 0
-        while len(frames) < SLICE_FRAMES:
+        while len(frames) < self._slice_frames(recovery):
             record = self._ahead or next(self._records or iter(()), None)
             self._ahead = None
             if record is None:
@@ -207,9 +282,53 @@ class Recovery:
                 if _is_too_late(record, frames, recovery.needed_from_us):
                     self._ahead = record
                     break
-                frames.append(record)
+                if record.at_us not in recovery.left_out_us:
+                    frames.append(record)
             passed += 1
         return frames, passed
+
+    # A slice that fails.
+
+    def _slice_frames(self, recovery: RecoveryState) -> int:
+        """Give how many frames the next slice may have; fewer after failures."""
+        if recovery.attempts >= ATTEMPTS and not recovery.singly:
+            recovery.singly = recovery.in_slice
+            # A frame that was alone already needs no further attempt.
+            recovery.attempts = 0 if recovery.in_slice > 1 else ATTEMPTS
+        return 1 if recovery.singly else SLICE_FRAMES
+
+    @staticmethod
+    def _is_hopeless(recovery: RecoveryState) -> bool:
+        """Say whether the one frame that is next has failed by itself."""
+        return bool(recovery.singly and recovery.attempts)
+
+    @staticmethod
+    def _begin_slice(recovery: RecoveryState, frames: list[Frame]) -> None:
+        recovery.in_slice, recovery.trades_in_hand = len(frames), 0
+        recovery.attempts += 1
+        if recovery.singly:
+            # Now, as it could be this that fails.
+            recovery.trades_in_hand = sum(_has_trade(frame) for frame in frames)
+
+    @staticmethod
+    def _end_slice(recovery: RecoveryState) -> None:
+        recovery.singly = max(0, recovery.singly - recovery.in_slice)
+        recovery.attempts = 0
+
+    def _leave_out(self, recovery: RecoveryState, frame: Frame) -> None:
+        """Go on without a frame; its trade, if that much could be read of it, is dead."""
+        recovery.in_slice = 1
+        self._end_slice(recovery)
+        self._context.log.error(
+            "frame_left_out",
+            seq=frame.seq,
+            at_us=frame.at_us,
+            bytes=len(frame.data),
+            cause="handing it on has failed every time",
+        )
+        self._dispatch.note_left_out(frame)
+        self._context.ledger.receive(Place.DEAD, recovery.trades_in_hand)
+        self._context.telemetry.trades_received.inc(recovery.trades_in_hand)
 
     def _sort_out(self, recovery: RecoveryState, frames: list[Frame]) -> list[Frame]:
         """Leave out what counts no more, and see to it that it is remembered."""
@@ -265,15 +384,20 @@ class Recovery:
         while pending and isinstance(pending[0], Change):
             self._tell_coverage(pending[0])
             pending.popleft()
-        for item in islice(pending, SLICE_FRAMES):
+        for item in islice(pending, self._slice_frames(recovery)):
             if isinstance(item, Change) or _is_too_late(item, frames, 0):
                 break
             frames.append(item)
-        if frames:
+        if frames and self._is_hopeless(recovery):
+            pending.popleft()
+            self._leave_out(recovery, frames[0])
+        elif frames:
+            self._begin_slice(recovery, frames)
             self._hand_on(recovery, frames)
             self._move_on(recovery, frames[-1].at_us)
-        for _ in frames:
-            pending.popleft()
+            for _ in frames:
+                pending.popleft()
+            self._end_slice(recovery)
         if not recovery.pending:
             recovery.is_done = True
             recovery.done_s = self._context.monotonic_s()
@@ -299,7 +423,6 @@ class Recovery:
             recovery.trades += result.queued_trades
             for mint in result.routed:
                 self._cover(recovery, mint)
-        self._dispatch.book(result)
         self._dispatch.send(result)
 
     def _move_on(self, recovery: RecoveryState, at_us: int) -> None:
@@ -318,6 +441,11 @@ class Recovery:
         self._context.ref(tracker_name(change.mint)).offer(
             CoverageChanged(change.covered, change.at_us)
         )
+
+
+def _has_trade(frame: Frame) -> bool:
+    event = decode(frame.data, frame.seq, frame.at_us)
+    return isinstance(event, Trade) or (isinstance(event, Coin) and event.buy is not None)
 
 
 def _is_too_late(frame: Frame, slice_: list[Frame], from_us: int) -> bool:

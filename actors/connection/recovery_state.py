@@ -23,6 +23,16 @@ class RecoveryState(msgspec.Struct):
     """The newest recorded time that was handed on."""
     replayed: int = 0
     """Records passed so far; a restarted instance goes on behind them."""
+    in_slice: int = 0
+    """Frames of the slice that was begun last."""
+    attempts: int = 0
+    """How often it was begun without an end: by instances that have failed in it."""
+    singly: int = 0
+    """So many frames are taken one by one, to find the one that fails."""
+    trades_in_hand: int = 0
+    """Trades of the one frame that is being handed on."""
+    left_out_us: frozenset[int] = frozenset()
+    """Arrivals of the frames that earlier processes had to leave out."""
     is_begun: bool = False
     is_located: bool = False
     """It is known from where the tail is needed."""

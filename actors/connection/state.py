@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.connection.backoff import Backoff
@@ -40,12 +41,26 @@ class OpenGap:
         return FeedGap(None, started_us, max(started_us, ended_us), self._reason)
 
 
+@dataclass(slots=True)
+class Closing:
+    """A route that is closed while events of its mint are parked."""
+
+    at_us: int
+    """What arrived later was routed to nobody."""
+    ended: bool
+    """Its tracker has ended by itself."""
+    since_s: float
+    """Since when nothing has changed, on the monotonic clock."""
+    mark: tuple[int | None, bool] | None = None
+    """What would have changed: the next event to hand on, if any, and whether its tracker is gone.
+    """
+
+
 class ConnectionState:
     """Lives outside the actor's instance; used by one instance at a time.
 
     Args:
-        settings: read once; a change of the feed's settings acts with the next start of the
-        process.
+        settings: those of the start; the actor passes on what changes later.
         next_seq: the sequence number of the next event; one more than the last one of the process
         before.
         recovers: whether a journal is replayed before live frames are handed on.
@@ -69,6 +84,11 @@ class ConnectionState:
         """Where the rows of each routed mint ended when its route was opened."""
         self.parked: dict[Mint, Parked] = {}
         """Mints whose trackers take no messages now; at most as many as there are routes."""
+        self.closing: dict[Mint, Closing] = {}
+        """Routes that are closed while events are parked; they wait to be handed on."""
+        self.stop_by_s: float | None = None
+        """When the stop waits no longer for parked events, on the monotonic clock."""
+        self.has_told_stop = False
         self.released_us = 0
         """The journal is not needed from before this time."""
         self.status = FeedStatus()

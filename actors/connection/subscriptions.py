@@ -119,6 +119,12 @@ class Subscriptions:
         self._is_open = False
         self._is_withheld = False
 
+    def reconfigure(self, batch_size: int, batch_interval_s: float, now_s: float) -> None:
+        """Batch by other settings from the next call on; a shorter interval acts at once."""
+        self._batch_size = min(batch_size, MAX_KEYS_PER_CALL)
+        self._batch_interval_s = batch_interval_s
+        self._next_batch_s = min(self._next_batch_s, now_s + batch_interval_s)
+
     # What is wanted.
 
     def route(self, mint: Mint) -> None:
@@ -204,6 +210,16 @@ class Subscriptions:
     def counts(self) -> dict[str, int]:
         """Count the wanted subscriptions by state."""
         return {state.value: self._states[state] for state in SubscriptionState}
+
+    def state_of(self, mint: Mint) -> SubscriptionState | None:
+        """How far a mint's subscription has come; None when nobody wants it."""
+        key = self._keys.get(mint)
+        return None if key is None else key.state
+
+    def sent_s(self, mint: Mint) -> float | None:
+        """When the mint was last named in a subscribe call; None: not on this connection."""
+        key = self._keys.get(mint)
+        return None if key is None or key.call is None else key.call.sent_s
 
     def covered_since_us(self, mint: Mint) -> int | None:
         """Since when the mint's subscription has been acknowledged and not doubted."""

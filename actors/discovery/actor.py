@@ -35,14 +35,13 @@ from actors.discovery.messages import (
 from actors.domain import Coin, Migration, Mint, Place, Trade
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import StreamStarted
-from actors.runtime import Actor, Flush, Message
+from actors.runtime import Actor, Flush, Message, SettingsChanged
 from actors.stream_watch.messages import StreamChangePending
 from actors.tracker.messages import (
     CreatorBuy,
     HandOver,
     HandOverDone,
     PhasesChanged,
-    TradesArrived,
 )
 
 if TYPE_CHECKING:
@@ -79,8 +78,7 @@ class DiscoveryActor(Actor):
         Raises:
             ValueError: The pattern for bad names is empty or invalid.
         """
-        self._state.reconfigure(self.context.settings)
-        self._cache_changed()
+        self._change_rules()
 
     def on_receive(self, message: Any) -> Any:  # noqa: C901 - one arm a message
         """Handle one message, or one event of a `FeedSlice`."""
@@ -106,6 +104,8 @@ class DiscoveryActor(Actor):
                 self._state.choose_first_phase(phases)
             case _ExpiryDue(at_us=at_us):
                 self._expire(at_us)
+            case SettingsChanged():
+                self._change_rules()
             case GetLiveCoin(mint=mint):
                 return self._report(mint)
             case Flush():
@@ -145,7 +145,9 @@ class DiscoveryActor(Actor):
         """
         if self._passes(coin):
             self.context.tell(N8N_WRITER, CoinDiscovered(coin))
-        self._forward(coin.mint, CreatorBuy(coin), trades=int(coin.buy is not None))
+        if not self.context.ref(tracker_name(coin.mint)).offer(CreatorBuy(coin)):
+            buy = () if coin.buy is None else (coin.buy,)
+            self._insist(coin.mint, (*buy, HandOverDone(coin.mint, coin)))
 
     def _new_coin(self, coin: Coin) -> None:
         if self._passes(coin):
@@ -161,14 +163,20 @@ class DiscoveryActor(Actor):
             self._state.recent.add(coin.mint)
         if reason is not None:
             self.context.telemetry.coins_filtered.labels(reason=reason.value).inc()
+            if reason is not Reason.QUOTE_MINT:
+                self.context.note(coin.mint, "filtered", reason=reason.value, name=coin.name)
             return False
         self.context.telemetry.coins_received.inc()
         self._state.discovered += 1
+        self.context.note(
+            coin.mint, "discovered", name=coin.name, symbol=coin.symbol, price_sol=coin.price_sol
+        )
         return True
 
     def _accept(self, coin: Coin) -> None:
         entry = self._state.cache.add(coin)
         self._move_buy(coin, Place.CACHED)
+        self.context.note(coin.mint, "cached")
         self.context.tell(CONNECTION, WatchMint(coin.mint))
         self.context.tell(N8N_WRITER, CoinDiscovered(coin))
         self._entry_changed(entry, coin.arrived_us, coin.virtual_sol_lamports)
@@ -186,7 +194,7 @@ class DiscoveryActor(Actor):
 
     def _uncached_trade(self, trade: Trade) -> None:
         if trade.mint in self._state.tracked:
-            self._forward(trade.mint, TradesArrived((trade,)), trades=1)
+            self._insist(trade.mint, (trade,))
         else:
             self.context.ledger.move(Place.QUEUED, Place.ORPHAN)
 
@@ -198,7 +206,7 @@ class DiscoveryActor(Actor):
             self._graduated(entry)
             self._cache_changed()
         elif migration.mint in self._state.tracked:
-            self._forward(migration.mint, TradesArrived((migration,)), trades=0)
+            self._insist(migration.mint, (migration,))
         else:
             self._state.unknown_migrations += 1
 
@@ -216,7 +224,7 @@ class DiscoveryActor(Actor):
         ):
             self._graduated(entry)
         else:
-            self._evict(entry)
+            self._evicted(self._state.cache.evict(entry))
         self._cache_changed()
 
     def _is_due(self, entry: CachedCoin) -> bool:
@@ -227,6 +235,7 @@ class DiscoveryActor(Actor):
 
     def _activate(self, entry: CachedCoin, at_us: int) -> None:
         entry.activated = True
+        self.context.note(entry.coin.mint, "activated", by="trades", trades=len(entry.trades))
         coin, phase_id = entry.coin, self._state.first_phase_id
         # First of all, or a poll between the commit and this would not know the stream as ours.
         self.context.tell(STREAM_WATCH, StreamChangePending(coin.mint, active=True))
@@ -247,11 +256,16 @@ class DiscoveryActor(Actor):
     def _graduated(self, entry: CachedCoin) -> None:
         """Let go of a coin that left the curve before anybody wanted it; n8n was told of it."""
         self._state.cache.remove(entry.coin.mint)
-        self._let_go([entry], Place.EXPIRED)
+        self._let_go([entry], Place.EXPIRED, "graduated_in_cache")
 
-    def _evict(self, touched: CachedCoin) -> None:
-        evicted = self._state.cache.evict(touched)
-        self._let_go(evicted, Place.EVICTED)
+    def _change_rules(self) -> None:
+        """Go by the settings in force: a shorter time or a smaller cache lets coins go at once."""
+        self._state.reconfigure(self.context.settings)
+        self._evicted(self._state.cache.shrink())
+        self._expire(self.context.feed_us())
+
+    def _evicted(self, evicted: Sequence[CachedCoin]) -> None:
+        self._let_go(evicted, Place.EVICTED, "evicted")
         self.context.telemetry.cache_evictions.inc(len(evicted))
 
     def _expire_before(self, at_us: int) -> None:
@@ -261,11 +275,12 @@ class DiscoveryActor(Actor):
 
     def _expire(self, at_us: int) -> None:
         self._armed_us = None
-        self._let_go(self._state.cache.expire(at_us), Place.EXPIRED)
+        self._let_go(self._state.cache.expire(at_us), Place.EXPIRED, "expired")
         self._cache_changed()
 
-    def _let_go(self, entries: Sequence[CachedCoin], place: Place) -> None:
+    def _let_go(self, entries: Sequence[CachedCoin], place: Place, note: str) -> None:
         for entry in entries:
+            self.context.note(entry.coin.mint, note, trades=len(entry.trades))
             self.context.ledger.move(Place.CACHED, place, len(entry.trades))
             self.context.tell(CONNECTION, UnwatchMint(entry.coin.mint))
         if place is Place.EXPIRED:
@@ -310,26 +325,24 @@ class DiscoveryActor(Actor):
         self._state.tracked.add(mint)
         entry = self._state.cache.remove(mint)
         if entry is None:
-            self._forward(mint, HandOver((HandOverDone(mint, None),)), trades=0)
+            self._insist(mint, (HandOverDone(mint, None),))
             return
         last = () if entry.migration is None else (entry.migration,)
-        events = (*entry.trades, *last, HandOverDone(mint, entry.coin))
         self.context.ledger.move(Place.CACHED, Place.QUEUED, len(entry.trades))
-        self._forward(mint, HandOver(events), trades=len(entry.trades))
+        self._insist(mint, (*entry.trades, *last, HandOverDone(mint, entry.coin)))
+        self.context.note(mint, "handed_over", trades=len(entry.trades))
         self.context.tell(CONNECTION, UnwatchMint(mint))
         self._state.activated += 1
         self.context.telemetry.cache_activations.inc()
         self._cache_changed()
 
-    def _forward(self, mint: Mint, message: Message, trades: int) -> None:
-        """Send queued trades on; a tracker that does not take them leaves them to the journal."""
-        if self.context.ref(tracker_name(mint)).offer(message):
-            return
-        self.context.ledger.move(Place.QUEUED, Place.PARKED, trades)
-        self.context.telemetry.trades_parked.inc(trades)
-        self.context.log.warning(
-            "tracker_refused", mint=mint, kind=type(message).__name__, trades=trades
-        )
+    def _insist(self, mint: Mint, events: tuple[Trade | Migration | HandOverDone, ...]) -> None:
+        """Send events from before the route by the control lane, which no tracker closes.
+
+        They are older than everything in its data lane. Without a tracker they are a dead letter,
+        which an operator can have sent again once the mint has one.
+        """
+        self.context.tell(tracker_name(mint), HandOver(events))
 
     def _move_buy(self, coin: Coin, place: Place) -> None:
         if coin.buy is not None:

@@ -82,7 +82,7 @@ class CoinCache:
         self.keep_us = keep_us
         """How long a coin waits for its activation; may be changed at any time."""
         self.max_coins = max_coins
-        """How many coins there may be; may be changed at any time, acts with the next `evict`."""
+        """How many coins there may be; may be changed at any time, acts with the next `shrink`."""
         self._max_trades = max_trades
         self._max_trades_per_coin = max_trades_per_coin
         # By arrival. A dict would step over every entry ever taken from its front.
@@ -127,6 +127,11 @@ class CoinCache:
         if len(touched.trades) > self._max_trades_per_coin:
             self.remove(touched.coin.mint)
             evicted.append(touched)
+        return [*evicted, *self.shrink()]
+
+    def shrink(self) -> list[CachedCoin]:
+        """Take out the oldest coins until the bounds of the whole cache hold."""
+        evicted = []
         while len(self._entries) > self.max_coins or self._trades > self._max_trades:
             evicted.append(self._take_oldest())
         return evicted

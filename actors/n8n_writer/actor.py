@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from actors.control import DISCOVERY, SUPERVISOR, Drained
 from actors.discovery.messages import CoinsDelivered
 from actors.n8n_writer.delivery import (
+    Answer,
     DeadLetter,
     Decision,
     Deliver,
@@ -30,11 +31,12 @@ from actors.n8n_writer.delivery import (
     decide,
     describe,
     error_type,
+    has_arrived,
 )
 from actors.n8n_writer.envelope import CoinBatch, Request, build_request, fits, prove
 from actors.n8n_writer.messages import CoinDiscovered, N8nStatus
 from actors.n8n_writer.state import MAX_WAITING
-from actors.runtime import Actor, Flush, Message
+from actors.runtime import Actor, Flush, Message, SettingsChanged
 from actors.spool import SpoolError
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from actors.n8n_writer.state import N8nState
     from actors.n8n_writer.store import BatchStore
     from actors.runtime import Context
+    from settings import Settings
 
 _STORE_PAUSE_S: Final = 5.0
 
@@ -107,18 +110,14 @@ class N8nWriterActor(Actor):
         self._transport = transport
         self._jitter = jitter
         self._new_id = new_id
+        self._settings = context.settings
         self._in_flight: _InFlight | None = None
         self._pausing = False
         self._flushing = False
 
     def on_start(self) -> None:
         """Go on with what is waiting, in memory and on disk."""
-        url = self._url()
-        if url is not None and "/webhook-test/" in url:
-            self.context.log.warning(
-                "n8n_test_webhook",
-                advice="n8n listens there only while its editor waits; use the production address",
-            )
+        self._warn_of_test_address()
         self._state.reached = "idle"
         self._open_store()
         if self._state.waiting:
@@ -144,6 +143,8 @@ class N8nWriterActor(Actor):
                 self._flush()
             case _FlushOver():
                 self._drained()
+            case SettingsChanged():
+                self._adapt()
         self._publish()
 
     def on_stop(self) -> None:
@@ -157,12 +158,45 @@ class N8nWriterActor(Actor):
         try:
             self._store.open()
             if state.stored_coins is None:
-                # How many coins are in the batches of an earlier run is not known before they are
-                # read: each counts as a full one.
-                state.stored_coins = self._store.count() * self.context.settings.batch_size
+                state.stored_coins = self._store.coins()
                 state.batched_seq = self._store.batched_seq()
         except SpoolError as error:
             self._store_failed(error)
+
+    # Settings. What is not here is read from them at the time.
+
+    def _adapt(self) -> None:
+        """Go on with what the settings say now; another destination is tried at once."""
+        before, now = self._settings, self.context.settings
+        self._settings = now
+        if now.spool_max_mb != before.spool_max_mb:
+            self._store.resize(now.spool_max_mb << 20)
+        if _destination(now) != _destination(before):
+            self._change_destination()
+        waiting = len(self._state.waiting)
+        if self._url() is None or waiting >= now.batch_size:
+            self._store_waiting()
+        elif waiting and now.batch_timeout != before.batch_timeout:
+            self.context.after("batch", now.batch_timeout, _BatchDue())
+
+    def _change_destination(self) -> None:
+        """Forget how the last destination behaved; what it has not accepted goes to the new one."""
+        flight, self._in_flight = self._in_flight, None
+        self._state.begin_anew()
+        self._warn_of_test_address()
+        self._send_after(0)
+        if flight is not None:
+            self.context.cancel("overdue")
+            outcome = self._transport.abort()
+            if has_arrived(outcome):
+                self._settle(flight.batch, outcome)
+
+    def _warn_of_test_address(self) -> None:
+        if "/webhook-test/" in (self._url() or ""):
+            self.context.log.warning(
+                "n8n_test_webhook",
+                advice="n8n listens there only while its editor waits; use the production address",
+            )
 
     # Gathering.
 
@@ -195,13 +229,15 @@ class N8nWriterActor(Actor):
         waiting, size = self._state.waiting, self.context.settings.batch_size
         while waiting:
             coins = tuple(islice(waiting, size))
+            batch = CoinBatch(self._new_id(), self.context.now_us(), coins)
             try:
-                self._store.put([CoinBatch(self._new_id(), self.context.now_us(), coins)])
+                self._store.put([batch])
             except SpoolError as error:
                 self._store_failed(error)
                 return False
-            for _ in coins:
+            for coin in coins:
                 waiting.popleft()
+                self.context.note(coin.mint, "n8n_stored", batch_id=batch.batch_id)
             self._state.stored(len(coins))
         return True
 
@@ -243,8 +279,8 @@ class N8nWriterActor(Actor):
             self._store.remove(state.delivered_id)
             state.delivered_id = ""
         batch = self._store.oldest()
-        if batch is None:
-            state.stored_coins = 0
+        # Unreadable batches are gone now.
+        state.stored_coins = self._store.coins()
         return batch
 
     def _request(self, batch: CoinBatch) -> Request:
@@ -290,7 +326,9 @@ class N8nWriterActor(Actor):
             refusals=state.refusals_of(batch) + 1,
             jitter=self._jitter(),
         )
-        if not isinstance(decision, Deliver):
+        if isinstance(decision, Deliver):
+            self._note_sent(batch, outcome)
+        else:
             self._failed(decision, outcome)
         self._carry_out(decision, batch)
 
@@ -312,6 +350,15 @@ class N8nWriterActor(Actor):
         self._send_after(pause_s)
         if pause_s:
             self._drained()
+
+    def _note_sent(self, batch: CoinBatch, outcome: Outcome) -> None:
+        status = outcome.status if isinstance(outcome, Answer) else None
+        # Only the oldest batch is tried, so failures in a row were its own.
+        attempt = self._state.failures + 1
+        for coin in batch.coins:
+            self.context.note(
+                coin.mint, "n8n_sent", batch_id=batch.batch_id, attempt=attempt, status=status
+            )
 
     def _failed(self, decision: Decision, outcome: Outcome) -> None:
         state = self._state
@@ -360,6 +407,7 @@ class N8nWriterActor(Actor):
         self._state.reached = "up"
         for coin in batch.coins:
             self.context.dead_letter(CoinDiscovered(coin), "refused")
+            self.context.note(coin.mint, "n8n_dead", batch_id=batch.batch_id)
         self.context.log.error(
             "n8n_batch_refused", batch=batch.batch_id, cause=self._state.last_error
         )
@@ -405,3 +453,11 @@ class N8nWriterActor(Actor):
                 state=reached,
             )
         )
+
+
+def _destination(settings: Settings) -> tuple[object, ...]:
+    secrets = (settings.n8n_webhook_url, settings.n8n_auth_header)
+    return (
+        settings.n8n_webhook_method,
+        *(None if secret is None else secret.get_secret_value() for secret in secrets),
+    )

@@ -95,6 +95,11 @@ def decide(
     return Retry(pause_s(failures, jitter))
 
 
+def has_arrived(outcome: Outcome) -> bool:
+    """Say whether the webhook has accepted the batch: any 2xx."""
+    return isinstance(outcome, Answer) and outcome.status in _SUCCESSES
+
+
 def _settled(answer: Answer, coins: int) -> Decision | None:
     """Decide about an answer for which it does not matter how often it came; None: it does."""
     match answer:

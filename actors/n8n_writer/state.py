@@ -55,6 +55,13 @@ class N8nState:
         self.refusals = self.refusals_of(batch) + 1
         self.refused_id = batch.batch_id
 
+    def begin_anew(self) -> None:
+        """Forget how deliveries went: from now on they go somewhere else."""
+        self.failures = 0
+        self.refused_id, self.refusals = "", 0
+        self.reached = "idle"
+        self.last_error = None
+
     def succeeded(self, now_us: int) -> None:
         """Note a delivery."""
         self.failures = 0

@@ -34,8 +34,11 @@ class BatchStore(Protocol):
     def oldest(self) -> CoinBatch | None:
         """Read the batch that was put first; it stays. None when the store is empty."""
 
-    def count(self) -> int:
-        """Count the batches."""
+    def coins(self) -> int:
+        """Count the coins in all batches."""
+
+    def resize(self, max_bytes: int) -> None:
+        """Use another bound for the file from now on."""
 
     def batched_seq(self) -> int:
         """Read the highest sequence number of a coin that was ever put here; 0 when none was."""
@@ -60,7 +63,10 @@ class SpooledBatches:
 
     def put(self, batches: Sequence[CoinBatch]) -> None:
         """Append batches in one transaction."""
-        entries = [Entry(KIND, msgspec.msgpack.encode(batch), batch.batch_id) for batch in batches]
+        entries = [
+            Entry(KIND, msgspec.msgpack.encode(batch), batch.batch_id, len(batch.coins))
+            for batch in batches
+        ]
         mark = max((coin.seq for batch in batches for coin in batch.coins), default=0)
         self._spool.put(self._owner, entries, self._now_us(), mark)
 
@@ -79,9 +85,13 @@ class SpooledBatches:
                 self._spool.remove(self._owner, entries)
         return None
 
-    def count(self) -> int:
-        """Count the batches."""
-        return self._spool.stats(self._owner).entries
+    def coins(self) -> int:
+        """Count the coins in all batches: the number stands beside each, so none is read."""
+        return self._spool.stats(self._owner).weight
+
+    def resize(self, max_bytes: int) -> None:
+        """Use another bound for the spool, which others share."""
+        self._spool.resize(max_bytes)
 
     def batched_seq(self) -> int:
         """Read the mark that `put` leaves with each batch."""

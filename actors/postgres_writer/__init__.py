@@ -5,22 +5,27 @@ from actors.postgres_writer.database import PooledDatabase
 from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
+    FinishMove,
     GapRecorded,
-    ResizeBatches,
+    MovePrepared,
+    PrepareMove,
     StreamEnded,
     StreamPhaseChanged,
     StreamStarted,
     WriterStatus,
 )
-from actors.postgres_writer.state import WriterState
+from actors.postgres_writer.state import Parking, WriterState
 
 __all__ = [
     "AthReached",
     "CandleClosed",
+    "FinishMove",
     "GapRecorded",
+    "MovePrepared",
+    "Parking",
     "PooledDatabase",
     "PostgresWriterActor",
-    "ResizeBatches",
+    "PrepareMove",
     "StreamEnded",
     "StreamPhaseChanged",
     "StreamStarted",

@@ -7,7 +7,10 @@ committed. While the database is away up to `MEMORY_ROWS` rows stay in memory; b
 oldest go to the spool, and leave it before anything in memory is written. When the spool refuses as
 well, new rows are parked: refused, with everything later of their mint, and left to the journal.
 Whatever ends the actor, what it held in memory is on disk afterwards or, when even that fails, in
-its state. Not guaranteed: exactly once towards the database. A batch whose commit was not
+its its state. When the number of writers changes it lets go of all it holds and takes no data until
+every other writer has, so that no mint stands with two of them; an instance that fails meanwhile
+leaves that to the next one.
+Not guaranteed: exactly once towards the database. A batch whose commit was not
 acknowledged is written again; rows are identified by mint and timestamp, so that changes nothing.
 Relies on: a pinned thread. One turn blocks about `CHECKOUT_S` for a connection, `LOCK_S` for a lock
 and the session's statement timeout for each statement at most.
@@ -18,39 +21,39 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import psycopg
-
-from actors.control import STREAM_WATCH, SUPERVISOR, Drained
-from actors.domain import Place
-from actors.postgres_writer.batch import Item, halves, mint_of, pause_s, sort_out
+from actors.control import SUPERVISOR, Drained
+from actors.domain import LAMPORTS_PER_SOL
+from actors.postgres_writer.batch import Item, pause_s
+from actors.postgres_writer.committer import Committer, one_line
 from actors.postgres_writer.database import server_is_gone
-from actors.postgres_writer.messages import ResizeBatches, WriterStatus
-from actors.postgres_writer.outbox import Outbox, Piece
-from actors.runtime import Actor, Flush, Message
-from actors.spool import SpoolError
-from actors.stream_watch.messages import StreamChangesCommitted
-from db.errors import Verdict, classify
+from actors.postgres_writer.messages import FinishMove, MovePrepared, PrepareMove, WriterStatus
+from actors.postgres_writer.outbox import Outbox
+from actors.runtime import Actor, Control, Flush, Message, SettingsChanged
+from actors.spool import StoredEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from actors.postgres_writer.batch import Contents
     from actors.postgres_writer.database import Database
     from actors.postgres_writer.state import WriterState
     from actors.runtime import Context
     from actors.spool import Spool
+    from settings import Settings
 
 FLUSH_S: Final = 5.0
 """How long a flush tries the database before it stores what is left."""
 
-_TURN_S: Final = 2.0
-"""A batch full of bad rows is halved for this long a turn; the rest waits for the next one."""
+PREPARE_S: Final = 3.0
+"""How long a move tries the database before it stores what is left: others wait for it."""
+GIVE_WAY_S: Final = 15.0
+"""How long a move waits for a spool that refuses, before what is left is parked.
+
+What is told meanwhile stands in a mailbox that no back-pressure counts.
+"""
+
+_PREPARE_AGAIN_S: Final = 1.0
 _STATUS_S: Final = 1.0
 """How old the published status may become while rows keep coming and none are written."""
-_US_PER_SECOND: Final = 1_000_000
-_TEXT_LIMIT: Final = 300
-
-_WRITE_ERRORS: Final = (psycopg.Error, OSError, ValueError, TypeError, ArithmeticError)
 
 
 class _WriteDue(Message, frozen=True):
@@ -62,6 +65,12 @@ class _WriteDue(Message, frozen=True):
 
 class _RetryDue(Message, frozen=True):
     """The pause after a failure is over. To oneself, data lane."""
+
+    internal: ClassVar[bool] = True
+
+
+class _PrepareDue(Control, frozen=True):
+    """The spool may be asked again. To oneself; control lane, as the data lane is held."""
 
     internal: ClassVar[bool] = True
 
@@ -92,9 +101,9 @@ class PostgresWriterActor(Actor):
         self._state = state
         self._outbox = Outbox(context, state, spool)
         self._database = database
+        self._committer = Committer(context, state, self._outbox, database)
         self._jitter = jitter
-        self._batch_rows = context.settings.db_batch_size
-        self._batch_age_s = context.settings.db_batch_timeout_ms / 1000
+        self._take_settings()
         self._failures = 0
         self._failing_since_s = 0.0
         self._published_s = 0.0
@@ -102,10 +111,21 @@ class PostgresWriterActor(Actor):
         self._last_error: str | None = None
 
     def on_start(self) -> None:
-        """Open the spool; what is in it goes out first, then what the last instance left."""
-        self._outbox.open()
+        """Open the spool; what is in it goes out first, then what the last instance left.
+
+        In the middle of a move: wait for its end, or go on preparing it.
+        """
+        moving = self._state.moving
+        if moving.awaiting is None:
+            self.context.release()
+            self._outbox.open()
+            self._arm()
+        else:
+            self.context.hold()
+            if not moving.prepared:
+                self._outbox.open()
+                self._prepare()
         self._publish()
-        self._arm()
 
     def on_receive(self, message: Any) -> Any:
         """Gather, or write when a timer says so."""
@@ -116,8 +136,17 @@ class PostgresWriterActor(Actor):
                 self._write()
             case Flush():
                 self._flush()
-            case ResizeBatches():
-                self._resize(message)
+            case PrepareMove(writers, epoch):
+                self._begin_move(writers, epoch)
+            case _PrepareDue():
+                self._prepare()
+            case FinishMove(epoch):
+                self._finish_move(epoch)
+            case SettingsChanged():
+                self._adapt()
+            case StoredEntry():
+                # A dead letter, sent again: it could not be read before, and cannot be now.
+                self.context.dead_letter(message, "refused")
             case _:
                 self._gather(message)
 
@@ -154,11 +183,60 @@ class PostgresWriterActor(Actor):
             self._publish()
         return not self._outbox.full
 
-    def _resize(self, message: ResizeBatches) -> None:
-        if message.rows is not None:
-            self._batch_rows = message.rows
-        if message.age_ms is not None:
-            self._batch_age_s = message.age_ms / 1000
+    # Settings.
+
+    def _take_settings(self) -> None:
+        settings = self._settings = self.context.settings
+        self._batch_rows = settings.db_batch_size
+        self._batch_age_s = settings.db_batch_timeout_ms / 1000
+        self._database.mark_whales(round(settings.whale_threshold_sol * LAMPORTS_PER_SOL))
+
+    def _adapt(self) -> None:
+        """Go on with what the settings say now."""
+        before = self._settings
+        self._take_settings()
+        if before.spool_max_mb != self._settings.spool_max_mb:
+            self._outbox.resize(self._settings.spool_max_mb << 20)
+        if _pool_of(before) != _pool_of(self._settings):
+            # The next batch opens a pool with the limits that hold now.
+            self._database.forget()
+        if self._state.moving.awaiting is None:
+            self._arm()
+
+    # A change of the number of writers.
+
+    def _begin_move(self, writers: int, epoch: int) -> None:
+        if self._state.moving.begin(epoch, self.context.monotonic_s()):
+            self.context.log.info("move_begins", writers=writers, epoch=epoch)
+            self.context.hold()
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Let go of everything in memory, and say so; what waits in the mailbox goes on waiting."""
+        moving = self._state.moving
+        if moving.awaiting is None or moving.prepared:
+            return
+        if not self._failures and not self._outbox.stats.entries:
+            self._write_all(PREPARE_S)
+        self._outbox.store_all()
+        if self._state.backlog:
+            if self.context.monotonic_s() < moving.began_s + GIVE_WAY_S:
+                self.context.after("prepare", _PREPARE_AGAIN_S, _PrepareDue())
+                return
+            self._outbox.park_all()
+        # Told before it is noted: told twice does no harm.
+        self.context.tell(SUPERVISOR, MovePrepared(self.context.name, moving.awaiting))
+        moving.prepared = True
+        self._publish()
+
+    def _finish_move(self, epoch: int) -> None:
+        if not self._state.moving.finish(epoch):
+            return
+        self._state.shared_out()
+        self._outbox.reopen()
+        self.context.cancel("prepare")
+        self.context.release()
+        self._publish()
         self._arm()
 
     # When to write.
@@ -190,87 +268,27 @@ class PostgresWriterActor(Actor):
         if not self._outbox.left:
             self._failures = 0
             return
-        self._take_up(self._write_batch(None))
+        self._take_up(self._committer.write(self._batch_rows, None))
         self._publish()
         self._arm()
 
     def _flush(self) -> None:
         """Write everything within `FLUSH_S`, store the rest, report."""
-        deadline_s = self.context.monotonic_s() + FLUSH_S
-        while self._outbox.left and (left_s := deadline_s - self.context.monotonic_s()) > 0:
-            error = self._write_batch(left_s)
-            self._take_up(error)
-            if error is not None:
-                break
+        self._write_all(FLUSH_S)
         self._outbox.store_all()
         self._publish()
         self._arm()
         undelivered = self._outbox.left
         self.context.tell(SUPERVISOR, Drained(name=self.context.name, undelivered=undelivered))
 
-    # Writing a batch.
-
-    def _write_batch(self, limit_s: float | None) -> Exception | None:
-        """Write the oldest batch; return the error that stopped it and does not blame a row."""
-        try:
-            self._write_pieces(self._outbox.oldest(self._batch_rows), limit_s)
-        except (*_WRITE_ERRORS, SpoolError) as error:
-            return error
-        return None
-
-    def _write_pieces(self, pieces: Sequence[Piece], limit_s: float | None) -> None:
-        """Write pieces in order, halving around the refused ones; may leave some for later.
-
-        Raises:
-            psycopg.Error, OSError, SpoolError: Try again later; what was settled stays settled.
-        """
-        deadline_s = self.context.monotonic_s() + _TURN_S
-        rest: list[Sequence[Piece]] = [pieces] if pieces else []
-        while rest:
-            chunk = rest.pop()
-            try:
-                self._commit(chunk, limit_s)
-            except _WRITE_ERRORS as error:
-                verdict = classify(error, single=len(chunk) == 1)
-                self.context.telemetry.db_errors.labels(type=verdict.value).inc()
-                if verdict is Verdict.RETRY:
-                    raise
-                if verdict is Verdict.SPLIT:
-                    first, second = halves(chunk)
-                    rest += [second, first]
-                    continue
-                self._bury(chunk[0], error)
-            if self.context.monotonic_s() > deadline_s:
-                return
-
-    def _commit(self, chunk: Sequence[Piece], limit_s: float | None) -> None:
-        contents = sort_out([item for item, _ in chunk])
-        began_s = self.context.monotonic_s()
-        inserted = self._database.write(contents, limit_s)
-        took_s = self.context.monotonic_s() - began_s
-        self._outbox.settle(chunk, Place.COMMITTED)
-        self._state.committed_rows += len(contents.candles)
-        mints = tuple(m for item in contents.changes if (m := mint_of(item)) is not None)
-        if mints:
-            self.context.tell(STREAM_WATCH, StreamChangesCommitted(mints))
-        self._measure(contents, inserted, took_s)
-
-    def _bury(self, piece: Piece, error: Exception) -> None:
-        self._outbox.settle([piece], Place.DEAD)
-        self.context.dead_letter(piece.item, "refused", error)
-        self.context.log.error("row_refused", mint=mint_of(piece.item), error=_one_line(error))
-
-    def _measure(self, contents: Contents, inserted: int, took_s: float) -> None:
-        telemetry = self.context.telemetry
-        telemetry.metrics_saved.inc(inserted)
-        telemetry.ath_updates.inc(len(contents.aths))
-        telemetry.batch_rows.observe(len(contents.candles))
-        telemetry.commit_seconds.observe(took_s)
-        telemetry.flush_duration_seconds.observe(took_s)
-        now_us = self.context.now_us()
-        for candle in contents.candles:
-            late_s = (now_us - candle.timestamp_us) / _US_PER_SECOND
-            telemetry.window_to_commit_seconds.observe(max(0.0, late_s))
+    def _write_all(self, limit_s: float) -> None:
+        """Write until nothing is left, a batch is put off, or the time is up."""
+        deadline_s = self.context.monotonic_s() + limit_s
+        while self._outbox.left and (left_s := deadline_s - self.context.monotonic_s()) > 0:
+            error = self._committer.write(self._batch_rows, left_s)
+            self._take_up(error)
+            if error is not None:
+                break
 
     # Success and failure.
 
@@ -297,9 +315,9 @@ class PostgresWriterActor(Actor):
         if not self._failures:
             self._failing_since_s = self.context.monotonic_s()
             event = "database_away" if away else "write_postponed"
-            self.context.log.warning(event, error=_one_line(error))
+            self.context.log.warning(event, error=one_line(error))
         self._failures += 1
-        self._last_error = _one_line(error)
+        self._last_error = one_line(error)
         if away:
             self._database_state = "away"
             self.context.telemetry.db_connected.set(0)
@@ -321,10 +339,10 @@ class PostgresWriterActor(Actor):
                 rows_parked=state.parked_rows,
                 spool_bytes=stats.file_bytes,
                 spool_oldest_us=stats.oldest_put_us,
+                prepared_epoch=state.moving.prepared_epoch,
             )
         )
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:_TEXT_LIMIT]
+def _pool_of(settings: Settings) -> tuple[object, ...]:
+    return settings.db_pool_min, settings.db_pool_max, settings.db_statement_timeout

@@ -30,6 +30,12 @@ _KINDS: Final[dict[str, type[Item]]] = {
 }
 
 
+CHANGE_KINDS: Final = frozenset(
+    kind.__name__ for kind in (StreamStarted, StreamPhaseChanged, StreamEnded)
+)
+"""Kinds of entries that are stream changes."""
+
+
 class UnreadableEntryError(Exception):
     """An entry of the spool is not an item that this program knows."""
 
@@ -44,7 +50,7 @@ def encode(item: Item) -> Entry:
         kind=type(item).__name__,
         payload=msgspec.msgpack.encode(item),
         key=mint_of(item) or "",
-        trades=trades_of(item),
+        weight=trades_of(item),
     )
 
 

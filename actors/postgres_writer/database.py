@@ -41,6 +41,9 @@ class Database(Protocol):
             ValueError: A value of the batch cannot be written.
         """
 
+    def mark_whales(self, lamports: int) -> None:
+        """Mark stored trades of at least this much as a whale's from now on."""
+
     def forget(self) -> None:
         """Drop the connections; the next `write` opens new ones. Never raises."""
 
@@ -83,6 +86,10 @@ class PooledDatabase:
         except PoolTimeout as timeout:
             # The pool's own text only says that it took too long.
             raise psycopg.OperationalError((self._refusals or [str(timeout)])[-1]) from timeout
+
+    def mark_whales(self, lamports: int) -> None:
+        """Use another threshold; see `Database.mark_whales`."""
+        self._whale_lamports = lamports
 
     def _make_pool(self) -> Pool:
         pool = self._pool_factory()

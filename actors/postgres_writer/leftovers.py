@@ -1,4 +1,4 @@
-"""What the spool of an earlier process says about mints, before any of it is delivered."""
+"""What writers have left on disk: what it says about mints, and who is to deliver it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from actors.control import writer_name, writer_of
 from actors.domain import Mint
 from actors.postgres_writer.codec import UnreadableEntryError, decode
 from actors.postgres_writer.messages import (
@@ -55,3 +56,29 @@ def read_leftovers(spool: Spool, owned: str) -> Leftovers:
         mint for mint, items in changes.items() if isinstance(items[-1], StreamEnded) for _ in items
     )
     return Leftovers(rows_end_us, ended)
+
+
+def reassign_spool(spool: Spool, writers: int) -> int:
+    """Give what postgres-writers have left on disk to the writers that its mints belong to now.
+
+    Entries of a mint stay in order; what belongs to no mint goes to the first writer. For the start
+    of a process, after another number of writers in an earlier one, and for a change of the number
+    between `MovePrepared` of the last writer and `FinishMove`. Blocks for half a second for
+    100,000 entries of which all move (2 shared cores), and up to 5 s more on other owners of the
+    spool.
+
+    Args:
+        spool: Opened by the calling thread, which closes it.
+        writers: How many there are now.
+
+    Returns:
+        How many entries have moved.
+
+    Raises:
+        actors.spool.SpoolError: Nothing has moved.
+    """
+
+    def owner_of(key: str) -> str:
+        return writer_of(Mint(key), writers) if key else writer_name(0)
+
+    return spool.reassign("postgres-writer:", owner_of)

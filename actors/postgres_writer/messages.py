@@ -5,11 +5,25 @@ One writer gets everything about a mint, so its rows commit in order.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from actors.domain import AllTimeHigh, Candle, Coin, FeedGap, Mint, Trade
 from actors.runtime.messages import Control, Message
 
 
-class CandleClosed(Message, frozen=True):
+class _Written(Message, frozen=True):
+    """Something to be written. Taken by a full mailbox too, since its sender keeps no copy.
+
+    So a writer that stands in a statement for long is no reason to lose a row. What can wait for it
+    meanwhile is bounded by the feed: past a total of waiting events the socket is not read, and
+    then each tracker closes the window that is open, and no other. As soon as the writer runs again
+    it takes rows into memory and, past its bound there, to disk.
+    """
+
+    must_arrive: ClassVar[bool] = True
+
+
+class CandleClosed(_Written, frozen=True):
     """A tracker's window has ended. Data lane.
 
     `ath` is set when the window raised it; `trades` holds the candle's trades when STORE_TRADES is
@@ -21,7 +35,7 @@ class CandleClosed(Message, frozen=True):
     trades: tuple[Trade, ...] = ()
 
 
-class AthReached(Message, frozen=True):
+class AthReached(_Written, frozen=True):
     """A tracker's all-time high rose since it was last told.
 
     Data lane; at most one per ATH_FLUSH_INTERVAL and mint.
@@ -30,7 +44,7 @@ class AthReached(Message, frozen=True):
     ath: AllTimeHigh
 
 
-class StreamStarted(Message, frozen=True):
+class StreamStarted(_Written, frozen=True):
     """Discovery activated a coin by itself (ACTIVATION=trades).
 
     Write `discovered_coins` and `coin_streams`. Data lane.
@@ -41,14 +55,14 @@ class StreamStarted(Message, frozen=True):
     started_us: int
 
 
-class StreamPhaseChanged(Message, frozen=True):
+class StreamPhaseChanged(_Written, frozen=True):
     """A tracker moved on to another phase. Data lane."""
 
     mint: Mint
     phase_id: int
 
 
-class StreamEnded(Message, frozen=True):
+class StreamEnded(_Written, frozen=True):
     """A tracker has ended for good.
 
     The stream becomes inactive, in phase 99 or 100. Data lane, behind its last candle.
@@ -60,7 +74,7 @@ class StreamEnded(Message, frozen=True):
     at_us: int
 
 
-class GapRecorded(Message, frozen=True):
+class GapRecorded(_Written, frozen=True):
     """The connection was without data for a while. Data lane, always to writer 0."""
 
     gap: FeedGap
@@ -69,13 +83,42 @@ class GapRecorded(Message, frozen=True):
 StreamChange = StreamStarted | StreamPhaseChanged | StreamEnded
 
 
-class ResizeBatches(Control, frozen=True):
-    """The API changes how much a batch gathers. Control lane. None leaves a figure as it is."""
+class PrepareMove(Message, frozen=True):
+    """There are `writers` postgres-writers from now on, and mints may have another one.
 
-    rows: int | None = None
-    """A batch leaves at once when it has this many rows."""
-    age_ms: int | None = None
-    """A batch leaves when its oldest row has waited this long, in milliseconds."""
+    From the supervisor, through the table of routes: everything sent to this writer before stands
+    in front of it. Data lane, never refused. The writer commits or stores all it holds, tells the
+    supervisor `MovePrepared`, and takes no more data until `FinishMove`. A writer that is no longer
+    wanted is stopped instead. An epoch that was prepared or finished already changes nothing.
+    """
+
+    must_arrive: ClassVar[bool] = True
+
+    writers: int
+    epoch: int
+
+
+class MovePrepared(Message, frozen=True):
+    """A writer holds nothing in memory any more, as asked by `PrepareMove`.
+
+    To the supervisor, data lane; never refused. Told within about 20 s, and more than once when the
+    writer failed in the middle.
+    """
+
+    must_arrive: ClassVar[bool] = True
+
+    name: str
+    epoch: int
+
+
+class FinishMove(Control, frozen=True):
+    """Every old writer has prepared, and the spool has been shared out anew: go on.
+
+    From the supervisor to every writer there is now. Control lane. A repeated or an older epoch
+    changes nothing.
+    """
+
+    epoch: int
 
 
 class WriterStatus(Message, frozen=True):
@@ -105,3 +148,5 @@ class WriterStatus(Message, frozen=True):
     """Size of the whole spool file, all owners together."""
     spool_oldest_us: int | None = None
     """When the oldest row on disk was put there."""
+    prepared_epoch: int = 0
+    """The move it waits for the end of, holding nothing in memory; 0: it waits for none."""

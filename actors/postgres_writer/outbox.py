@@ -3,19 +3,25 @@
 Guarantees: what is on disk is older than what is in memory, so taking the disk first keeps the
 order. Trades of an item are in the ledger's place "queued" while it is in memory and "spooled"
 while it is on disk, and leave it in the same step as the item.
+Stream-watch hears of every stream change that is given up; one that is parked stays pending there,
+like its mint, until the restart that takes the mint up again.
 A spool that cannot be opened counts as empty as long as nothing was ever seen in it: items then go
 from memory to the database, and only their safety net is missing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from actors.control import STREAM_WATCH
 from actors.domain import Mint, Place
 from actors.postgres_writer.batch import Item, mint_of, trades_of
-from actors.postgres_writer.codec import UnreadableEntryError, decode, encode
-from actors.postgres_writer.messages import CandleClosed
+from actors.postgres_writer.codec import CHANGE_KINDS, UnreadableEntryError, decode, encode
+from actors.postgres_writer.messages import CandleClosed, StreamChange
+from actors.postgres_writer.state import OnDisk
 from actors.spool import Entry, SpoolError, SpoolStats, StoredEntry
+from actors.stream_watch.messages import StreamChangesGivenUp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +37,7 @@ _BATCH_ROWS: Final = 2_000
 """Rows moved to disk at a time: a few ms, one fsync."""
 _PUT_AGAIN_S: Final = 1.0
 """A spool that refused is not asked again for this long."""
-_EMPTY: Final = SpoolStats(entries=0, trades=0, oldest_put_us=None, file_bytes=0)
+_EMPTY: Final = SpoolStats(entries=0, weight=0, oldest_put_us=None, file_bytes=0)
 
 
 class Piece(NamedTuple):
@@ -66,6 +72,16 @@ class Outbox:
         self.store_all()
         self._spool.close()
 
+    def reopen(self) -> None:
+        """Count anew what is on disk, because writers of this process have exchanged entries."""
+        self._spool.close()
+        self._stats = None
+        self.open()
+
+    def resize(self, max_bytes: int) -> None:
+        """Let the spool grow to another size from now on."""
+        self._spool.resize(max_bytes)
+
     @property
     def stats(self) -> SpoolStats:
         """What is on disk of this writer, as far as it could be counted."""
@@ -89,7 +105,7 @@ class Outbox:
 
     def is_parked(self, item: Item) -> bool:
         """Say whether something earlier of the item's mint was parked."""
-        return mint_of(item) in self._state.parked_mints
+        return mint_of(item) in self._state.parking
 
     def park(self, item: Item) -> None:
         """Refuse an item, and from now on everything of its mint: the journal still has its trades.
@@ -107,6 +123,13 @@ class Outbox:
         trades = trades_of(item)
         self._context.ledger.move(Place.QUEUED, Place.PARKED, trades)
         self._context.telemetry.trades_parked.inc(trades)
+
+    def park_all(self) -> None:
+        """Refuse everything in memory, because neither the database nor the spool takes it."""
+        while items := self._state.backlog.oldest(_BATCH_ROWS):
+            for item in items:
+                self.park(item)
+            self._state.backlog.drop(len(items))
 
     def oldest(self, rows: int) -> list[Piece]:
         """Look at the oldest items, from disk as long as there is something.
@@ -137,6 +160,16 @@ class Outbox:
         trades = sum(trades_of(item) for item, _ in pieces)
         self._context.ledger.move(Place.QUEUED, target, trades)
 
+    def give_up(self, pieces: Sequence[Piece], error: Exception) -> None:
+        """Let go of the oldest pieces because nobody will ever take them.
+
+        Raises:
+            SpoolError: They are still on disk.
+        """
+        self.settle(pieces, Place.DEAD)
+        for item, _ in pieces:
+            self._bury(item, error)
+
     def store_all(self) -> None:
         """Move everything from memory to disk, as far as the spool takes it."""
         while self._state.backlog and self._store(_BATCH_ROWS):
@@ -159,14 +192,21 @@ class Outbox:
             return False
         self._refusal = None
         self._state.backlog.drop(len(items))
-        stored = sum(entry.trades for entry in entries)
-        self._context.ledger.move(Place.QUEUED, Place.SPOOLED, stored)
-        self._state.spooled_trades = (self._state.spooled_trades or 0) + stored
+        self._context.ledger.move(Place.QUEUED, Place.SPOOLED, self._on_disk().added(entries))
         for item, reason in refused:
             self._context.ledger.move(Place.QUEUED, Place.DEAD, trades_of(item))
-            self._context.dead_letter(item, "refused", reason)
+            self._bury(item, reason)
         self._recount()
         return True
+
+    def _bury(self, item: Item, reason: Exception) -> None:
+        self._context.dead_letter(item, "refused", reason)
+        mint = mint_of(item)
+        if mint is not None:
+            kind, error = type(item).__name__, type(reason).__name__
+            self._context.note(mint, "row_dead", kind=kind, error=error)
+        if isinstance(item, StreamChange) and mint is not None:
+            self._tell_given_up([mint])
 
     def _decoded(self, entry: StoredEntry) -> Piece | None:
         try:
@@ -174,13 +214,17 @@ class Outbox:
         except UnreadableEntryError as error:
             self._remove([entry], Place.DEAD)
             self._context.dead_letter(entry, "refused", error)
+            if entry.kind in CHANGE_KINDS:
+                self._tell_given_up([Mint(entry.key)])
             return None
+
+    def _tell_given_up(self, mints: Sequence[Mint]) -> None:
+        if mints:
+            self._context.tell(STREAM_WATCH, StreamChangesGivenUp(tuple(mints)))
 
     def _remove(self, entries: list[StoredEntry], target: Place) -> None:
         self._spool.remove(self._context.name, entries)
-        trades = sum(entry.trades for entry in entries)
-        self._context.ledger.move(Place.SPOOLED, target, trades)
-        self._state.spooled_trades = (self._state.spooled_trades or 0) - trades
+        self._context.ledger.move(Place.SPOOLED, target, self._on_disk().removed(entries))
         self._recount()
 
     def _recount(self) -> None:
@@ -189,21 +233,33 @@ class Outbox:
         except SpoolError as error:
             self._complain(error)
 
+    def _on_disk(self) -> OnDisk:
+        if self._state.on_disk is None:
+            # The spool refused to be counted when it was opened, and takes entries all the same.
+            self._state.on_disk = OnDisk(0, 0, Counter())
+        return self._state.on_disk
+
     def _count(self) -> None:
         """Read the figures, and bring the ledger to them.
 
         At the start of the process the trades that are found are entered. Later, entries vanish
         only with a damaged file, which the spool has moved aside with an error: they are given up.
         """
-        self._stats = self._spool.stats(self._context.name)
-        found = self._stats.trades
-        known = self._state.spooled_trades
+        stats, known = self._spool.stats(self._context.name), self._state.on_disk
         if known is None:
+            self._state.on_disk = OnDisk(stats.entries, stats.weight, self._changes_found())
             if self._state.adopt:
-                self._context.ledger.receive(Place.SPOOLED, found)
-        elif found < known:
-            self._context.ledger.move(Place.SPOOLED, Place.DEAD, known - found)
-        self._state.spooled_trades = found
+                self._context.ledger.receive(Place.SPOOLED, stats.weight)
+        elif stats.entries < known.entries:
+            found = OnDisk(stats.entries, stats.weight, self._changes_found())
+            self._state.on_disk = found
+            self._context.ledger.move(Place.SPOOLED, Place.DEAD, known.trades - found.trades)
+            self._tell_given_up(tuple((known.changes - found.changes).elements()))
+        self._stats = stats
+
+    def _changes_found(self) -> Counter[Mint]:
+        counts = self._spool.count_keys(self._context.name, sorted(CHANGE_KINDS))
+        return Counter({Mint(key): number for key, number in counts.items()})
 
     def _complain(self, error: SpoolError) -> None:
         reason = str(error)
@@ -212,7 +268,7 @@ class Outbox:
             self._context.log.error("spool_refused", reason=reason)
 
     def _warn_of_parking(self, mint: Mint, window_us: int | None) -> None:
-        if not self._state.parked_mints:
+        if not self._state.parking:
             self._context.log.error(
                 "rows_parked",
                 mint=mint,

@@ -4,6 +4,8 @@ from actors.runtime.actor import Actor
 from actors.runtime.clocks import ArrivalClock, Clock, ManualClock
 from actors.runtime.context import Context, Ref
 from actors.runtime.dead_letters import DeadLetter
+from actors.runtime.dossiers import Dossier, Dossiers
+from actors.runtime.handled import Handled
 from actors.runtime.messages import (
     ActorReport,
     Batch,
@@ -13,9 +15,11 @@ from actors.runtime.messages import (
     Flush,
     Message,
     SettingsChanged,
+    TimerReport,
 )
 from actors.runtime.supervision import Budget, ChildSpec, Exceeded, RestartType
 from actors.runtime.system import System
+from actors.runtime.taps import Tap
 
 __all__ = [
     "Actor",
@@ -30,12 +34,17 @@ __all__ = [
     "Context",
     "Control",
     "DeadLetter",
+    "Dossier",
+    "Dossiers",
     "Exceeded",
     "Flush",
+    "Handled",
     "ManualClock",
     "Message",
     "Ref",
     "RestartType",
     "SettingsChanged",
     "System",
+    "Tap",
+    "TimerReport",
 ]

@@ -56,6 +56,14 @@ class Actor(pykka.Actor):
         """Look outside the mailbox; return within 50 ms, or when the wake-up is set."""
         raise NotImplementedError
 
+    def snapshot(self) -> Any:
+        """Say what the actor knows, for whoever looks into its failure; None: nothing to say.
+
+        Called in the actor's thread on the failed instance, before `on_stop`. Plain values, structs
+        and collections are shown, of other objects their type alone; a raise is shown, and no more.
+        """
+        return None
+
     def stop(self) -> None:
         """Stop in order after the current message."""
         self.context.stop()

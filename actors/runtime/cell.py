@@ -10,7 +10,6 @@ instance is gone afterwards, the mailbox is not.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -19,16 +18,21 @@ import msgspec
 import pykka
 
 from actors.runtime.actor import Actor, new_stop_event
+from actors.runtime.attempt import attempt
 from actors.runtime.context import Context
 from actors.runtime.dead_letters import describe, traceback_of
+from actors.runtime.handled import MESSAGES, bulky_fields, keep
 from actors.runtime.mailbox import Envelope, Mailbox
-from actors.runtime.messages import ActorReport, Batch
+from actors.runtime.messages import Batch, Message
+from actors.runtime.summary import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.runtime.handled import Entry
     from actors.runtime.supervision import ChildSpec
     from actors.runtime.system import System
+    from actors.runtime.taps import Listener
     from actors.runtime.wakeup import Wakeup
 
 TURN_MESSAGES: Final = 64
@@ -66,6 +70,8 @@ class Cell:
         self.mailbox = Mailbox(spec.capacity, system.load, system.clock.monotonic_ns, self._on_mail)
         self.actor: Actor | None = None
         self.status: Any = None
+        self.recent: deque[Entry] = deque(maxlen=MESSAGES)
+        self.listeners: tuple[Listener, ...] = ()
         self.stop_requested = False
         self.renewal_requested = False
         self.failures_s: deque[float] = deque(maxlen=_HISTORY)
@@ -76,16 +82,19 @@ class Cell:
         self.envelope: Envelope | None = None
         self.turn_started_ns: int | None = None
         self.turn_thread = 0
+        self.blocked = False
+        """Whether the running turn hangs, and its thread was replaced."""
         self.stall_reported_ns: int | None = None
         """Which turn was reported as too long already, by its start."""
+        self.born_ns = system.clock.monotonic_ns()
         self._system = system
         self._schedule = schedule
-        self._born_ns = system.clock.monotonic_ns()
         self._life = threading.Lock()
         """Held to leave a state that others may end too: a restart and an end can meet."""
         self._mark = threading.Lock()
         self._marked = False
         self._event_index = 0
+        self._hook: str | None = None
 
     # Scheduling: the mark says that a worker has, or will get, this cell.
 
@@ -134,18 +143,18 @@ class Cell:
             self._renew()
         if self.state is CellState.STARTING:
             self._start_instance()
-        deadline_ns = time.monotonic_ns() + TURN_NS
+        deadline_ns = self._system.clock.monotonic_ns() + TURN_NS
         for _ in range(messages):
             if self.state is not CellState.RUNNING:
                 return
             envelope = self.mailbox.take()
             if envelope is None:
                 return
-            self._deliver(envelope)
+            ended_ns = self._deliver(envelope)
             if self.stop_requested:
                 self._end()
                 return
-            if time.monotonic_ns() > deadline_ns:
+            if ended_ns > deadline_ns:
                 return
 
     def poll(self) -> None:
@@ -153,14 +162,14 @@ class Cell:
         actor = self.actor
         if actor is None or self.state is not CellState.RUNNING:
             return
-        error = self._attempt(actor.poll)
+        error = self._watched("poll", actor.poll)
         if error is not None:
             self._fail(error, None)
         elif self.stop_requested:
             self._end()
 
     def _start_instance(self) -> None:
-        error = self._attempt(self._make_and_start)
+        error = self._watched("on_start", self._make_and_start)
         if error is not None:
             self._fail(error, None)
 
@@ -171,20 +180,30 @@ class Cell:
         pykka.ActorRegistry.register(self.actor.actor_ref)
         self.actor.on_start()
 
-    def _deliver(self, envelope: Envelope) -> None:
+    def _deliver(self, envelope: Envelope) -> int:
+        """Hand one message to the instance; return when that was over."""
         self.envelope = envelope
         self._event_index = 0
         self.turn_thread = threading.get_ident()
         self.turn_started_ns = started = self._system.clock.monotonic_ns()
-        error = self._attempt(self._receive, envelope)
+        error = attempt(self._receive, envelope)
         self.turn_started_ns = None
-        taken_ns = self._system.clock.monotonic_ns() - started
+        ended = self._system.clock.monotonic_ns()
+        taken_ns = ended - started
         self.busy_ns += taken_ns
         self._system.measure(self.spec.kind, started - envelope.enqueued_ns, taken_ns)
+        message, weight = envelope.message, envelope.weight
+        if weight > 1 or bulky_fields(message.__class__):
+            message = keep(message)
+        entry = (message, weight, envelope.enqueued_ns, started, taken_ns, error is not None)
+        self.recent.append(entry)
+        if self.listeners and not isinstance(envelope.message, Batch):
+            self._hear(entry)
         self.envelope = None
         self.handled += envelope.weight
         if error is not None:
             self._poisoned(envelope, error)
+        return ended
 
     def _receive(self, envelope: Envelope) -> None:
         actor = self.actor
@@ -192,21 +211,42 @@ class Cell:
             return
         message = envelope.message
         if isinstance(message, Batch):
-            receive = actor.on_receive
+            receive = self._receive_heard if self.listeners else actor.on_receive
             for event in message.events:
                 receive(event)
                 self._event_index += 1
             response = None
+        elif isinstance(message, Message):
+            response = actor.on_receive(message)
         else:
             response = actor._handle_receive(message)  # noqa: SLF001 - Pykka's dispatch of stop and proxies
         if envelope.reply_to is not None:
             envelope.reply_to.set(response)
+
+    def _receive_heard(self, event: Any) -> None:
+        """Handle one event of a batch while somebody listens."""
+        actor, envelope = self.actor, self.envelope
+        if actor is None or envelope is None:
+            return
+        started = self._system.clock.monotonic_ns()
+        failed = True
+        try:
+            actor.on_receive(event)
+            failed = False
+        finally:
+            taken_ns = self._system.clock.monotonic_ns() - started
+            self._hear((event, 1, envelope.enqueued_ns, started, taken_ns, failed))
+
+    def _hear(self, entry: Entry) -> None:
+        for listener in self.listeners:
+            listener.hear(entry)
 
     def _poisoned(self, envelope: Envelope, error: BaseException) -> None:
         poison = envelope.message
         if isinstance(poison, Batch):
             rest = poison.events[self._event_index + 1 :]
             if rest:
+                self.handled -= len(rest)
                 self.mailbox.put_back(msgspec.structs.replace(poison, events=rest))
             poison = poison.events[self._event_index]
         if envelope.reply_to is not None:
@@ -216,17 +256,46 @@ class Cell:
     def _fail(self, error: BaseException, poison: Any) -> None:
         self.last_error = describe(error)
         self.failures_s.append(self._system.clock.monotonic_ns() / 1e9)
+        dossier = self._system.examine(self, error, poison)
         self._drop_instance()
-        self._system.child_failed(self, error, poison)
+        self._system.child_failed(self, error, poison, dossier)
 
-    @staticmethod
-    def _attempt(step: Callable[..., None], *args: Any) -> BaseException | None:
-        """Run an actor's code: the single broad catch of the program."""
-        try:
-            step(*args)
-        except BaseException as error:  # noqa: BLE001 - SystemExit in one actor must not end the others
-            return error
-        return None
+    def snapshot(self, limit: int) -> str | None:
+        """Render what the instance says about itself; None: nothing, or there is none."""
+        actor = self.actor
+        if actor is None:
+            return None
+        said: list[Any] = []
+        error = attempt(lambda: said.append(actor.snapshot()))
+        if error is not None:
+            return f"no snapshot: {describe(error)}"[:limit]
+        return None if said[0] is None else summary_of(said[0], limit, values=True)
+
+    def _watched(self, hook: str, step: Callable[..., Any], *args: Any) -> BaseException | None:
+        """Call a hook as a turn that the watchdog sees; give what it raised."""
+        self._hook = hook
+        self.turn_thread = threading.get_ident()
+        self.turn_started_ns = self._system.clock.monotonic_ns()
+        error = attempt(step, *args)
+        self.turn_started_ns = None
+        self._hook = None
+        return error
+
+    @property
+    def doing(self) -> str:
+        """What the running turn is about: the type of a message, or a hook."""
+        envelope, hook = self.envelope, self._hook
+        return hook or ("" if envelope is None else type(envelope.message).__name__)
+
+    @property
+    def is_asking_itself(self) -> bool:
+        """Whether the calling thread is the one that runs this actor's turn."""
+        return self.turn_started_ns is not None and self.turn_thread == threading.get_ident()
+
+    def set_blocked(self, *, blocked: bool) -> None:
+        """Say whether the running turn is waited for no more; nobody is held up meanwhile."""
+        self.blocked = blocked
+        self.mailbox.set_aside(aside=blocked or self.state is CellState.QUARANTINED)
 
     # Ends and beginnings of instances.
 
@@ -279,7 +348,7 @@ class Cell:
             return
         self._system.wheel.cancel_all(self.name)
         pykka.ActorRegistry.unregister(actor.actor_ref)
-        error = self._attempt(actor.on_stop)
+        error = self._watched("on_stop", actor.on_stop)
         if error is not None:
             self._system.log.error(
                 "actor_stop_failed",
@@ -293,24 +362,3 @@ class Cell:
             self.wakeup.set()
         elif self.has_work:
             self.schedule()
-
-    def report(self) -> ActorReport:
-        """Describe the actor without asking it."""
-        started = self.turn_started_ns
-        now = self._system.clock.monotonic_ns()
-        return ActorReport(
-            name=self.name,
-            kind=self.spec.kind,
-            state=self.state.value,
-            pinned=self.spec.actor.pinned,
-            held=self.mailbox.held,
-            mailbox_depth=self.mailbox.depth,
-            mailbox_peak=self.mailbox.peak,
-            mailbox_capacity=self.mailbox.capacity,
-            oldest_age_seconds=self.mailbox.oldest_age_s(),
-            handled=self.handled,
-            restarts=self.restarts,
-            last_error=self.last_error,
-            busy_share=round(self.busy_ns / max(1, now - self._born_ns), 6),
-            turn_seconds=None if started is None else (now - started) / 1e9,
-        )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pykka
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import structlog
 
     from actors.domain import Mint
@@ -131,12 +135,31 @@ class Context:
         """Read what an actor last published, None when there is nothing."""
         return self._system.status_of(name)
 
-    def forward(self, name: str, message: Any) -> None:
+    def forward(
+        self, name: str, message: Any, complete: Callable[[Any], Any] | None = None
+    ) -> None:
         """Hand the question being handled on.
 
-        Its answer goes to whoever asked. Nobody there: the asker gets None.
+        Its answer goes to whoever asked, by way of `complete` when that is given; it runs in the
+        thread of whoever answers, and what it raises reaches the asker alone. Nobody there: the
+        asker gets None, by the same way.
         """
-        self._system.forward(self.cell, name, message)
+        self._system.forward(self.cell, name, message, complete)
+
+    def defer(self) -> pykka.Future[Any]:
+        """Take the future of the question being handled; whoever has it answers, later.
+
+        A message that nobody waits for has one too, which nobody reads.
+        """
+        envelope = self.cell.envelope
+        if envelope is None or envelope.reply_to is None:
+            return pykka.ThreadingFuture()
+        reply_to, envelope.reply_to = envelope.reply_to, None
+        return reply_to
+
+    def send(self, name: str, message: Any, reply_to: pykka.Future[Any]) -> bool:
+        """Put a question to another actor; its reply goes to the future. False: nobody takes it."""
+        return self._system.offer(name, message, reply_to)
 
     def hold(self) -> None:
         """Close the own data lane; control messages go on."""

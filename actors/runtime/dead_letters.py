@@ -21,7 +21,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     at_us: int
     actor: str
     reason: str
-    """"failed", "full", "gone", "stopped" or "refused" (by the actor itself)."""
+    """"failed", "full" (or paused), "gone", "stopped" or "refused" (by the actor itself)."""
     message: Any
     error: str | None
     traceback: str | None

@@ -1,20 +1,40 @@
-"""Who runs turns: worker threads that share the actors, and one thread for each pinned actor."""
+"""Who runs turns: worker threads that share the actors, and one thread for each pinned actor.
+
+Guarantees: a cell is run by one worker at a time. A worker whose turn hangs can be replaced: it is
+lost until its turn returns, then gives its cell back and ends. The number of workers can change at
+any time; nothing that is queued is left out.
+"""
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
     from actors.runtime.wakeup import Wakeup
 
+MAX_LOST: Final = 8
+"""Workers lost at once that are replaced; more of them mean that the trouble is not one actor's."""
 _IDLE_WAIT_S: Final = 1.0
 
 
+class _Worker:
+    """One thread of the shared dispatcher and the cell it runs."""
+
+    __slots__ = ("cell", "lost", "thread")
+
+    def __init__(self) -> None:
+        self.cell: Cell | None = None
+        self.lost = False
+        self.thread: threading.Thread | None = None
+
+
 class SharedDispatcher:
-    """A run queue and the worker threads that take cells from it.
+    """A run queue and the worker threads that take cells from it. Thread-safe.
 
     A mailbox that gets its first message puts its cell on the queue; a worker gives it one turn;
     when work is left the cell goes to the end of the queue, so turns are fair.
@@ -22,31 +42,106 @@ class SharedDispatcher:
 
     def __init__(self, threads: int) -> None:
         self._queue: queue.SimpleQueue[Cell | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"dispatcher-{index}", daemon=True)
-            for index in range(threads)
-        ]
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._size = threads
+        self._workers: list[_Worker] = []
+        """Those that take cells."""
+        self._lost: list[_Worker] = []
+        self._open = False
+
+    @property
+    def size(self) -> int:
+        """How many workers there are to be."""
+        return self._size
+
+    @property
+    def lost(self) -> int:
+        """How many workers hang in a turn and were given up."""
+        return len(self._lost)
 
     def start(self) -> None:
         """Start the workers."""
-        for thread in self._threads:
-            thread.start()
+        with self._lock:
+            self._open = True
+            for _ in range(self._size):
+                self._add()
 
     def schedule(self, cell: Cell) -> None:
         """Queue a cell for a turn; the cell makes sure that it stands here at most once."""
         self._queue.put(cell)
 
-    def stop(self, timeout_s: float) -> None:
-        """End the workers after what is queued."""
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join(timeout_s)
+    def resize(self, threads: int) -> None:
+        """Have another number of workers; those too many end after what is queued by now."""
+        with self._lock:
+            before, self._size = self._size, threads
+            if not self._open:
+                return
+            for _ in range(before, threads):
+                self._add()
+            for _ in range(threads, before):
+                self._queue.put(None)
 
-    def _work(self) -> None:
+    def replace(self, cell: Cell) -> bool:
+        """Give up the worker that runs a cell, set the cell aside, and start another worker.
+
+        False: nobody runs it any more, or `MAX_LOST` workers are lost already.
+        """
+        with self._lock:
+            worker = next((each for each in self._workers if each.cell is cell), None)
+            if worker is None or len(self._lost) >= MAX_LOST:
+                return False
+            worker.lost = True
+            self._workers.remove(worker)
+            self._lost.append(worker)
+            cell.set_blocked(blocked=True)
+            self._add()
+        return True
+
+    def runs(self, cell: Cell) -> bool:
+        """Whether a worker that is not lost runs this cell now."""
+        with self._lock:
+            return any(each.cell is cell for each in self._workers)
+
+    def stop(self, timeout_s: float) -> None:
+        """End the workers after what is queued; lost ones end when their turn returns."""
+        with self._lock:
+            self._open = False
+            workers = list(self._workers)
+            for _ in workers:
+                self._queue.put(None)
+        deadline = time.monotonic() + timeout_s
+        for worker in workers:
+            if worker.thread is not None:
+                worker.thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _add(self) -> None:
+        worker = _Worker()
+        name = f"dispatcher-{next(self._numbers)}"
+        worker.thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
+        self._workers.append(worker)
+        worker.thread.start()
+
+    def _work(self, worker: _Worker) -> None:
         while (cell := self._queue.get()) is not None:
+            worker.cell = cell
             cell.turn()
+            if self._given_up(worker):
+                cell.set_blocked(blocked=False)
+                cell.turn_over()
+                return
             cell.turn_over()
+        with self._lock:
+            if worker in self._workers:
+                self._workers.remove(worker)
+
+    def _given_up(self, worker: _Worker) -> bool:
+        """Say that a turn is over; True: the worker was replaced meanwhile."""
+        with self._lock:
+            worker.cell = None
+            if worker.lost:
+                self._lost.remove(worker)
+            return worker.lost
 
 
 class PinnedThread:

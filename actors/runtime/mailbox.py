@@ -3,7 +3,7 @@
 Guarantees: messages of one lane leave in the order they came, except that a keyed one takes the
 place of its predecessor. `put` never blocks. Control messages, messages to oneself and those that
 must arrive (`must_arrive`) are never refused. What waits for somebody who takes nothing (a held
-lane, a mailbox set aside) is no load: it must not slow down everybody else.
+lane, a mailbox that is paused or set aside) is no load: it must not slow down everybody else.
 Not guaranteed: fairness between senders.
 Relies on: at most one thread takes (the runtime gives an actor to one thread at a time).
 """
@@ -78,6 +78,7 @@ class Mailbox:
         self._monotonic_ns = monotonic_ns
         self._ready = ready
         self._held = False
+        self._paused = False
         self._is_aside = False
         self._closed = False
         self._counted = 0
@@ -108,19 +109,22 @@ class Mailbox:
     def offer(
         self, message: Any, reply_to: Future[Any] | None = None, *, from_self: bool = False
     ) -> bool:
-        """Queue a message; False when the mailbox is closed or the data lane is full."""
+        """Queue a message; False when the mailbox is closed, or the data lane is full or paused."""
         control = is_control(message)
+        keyed = not control and isinstance(message, Message) and message.keyed
         with self._lock:
             if self._closed:
                 return False
             if not control:
-                if self._replace_latest(message):
+                if keyed and self._replace_latest(message):
                     return True
-                if self.depth >= self.capacity and not (from_self or must_arrive(message)):
+                is_full = self._paused or self.depth >= self.capacity
+                if is_full and not (from_self or must_arrive(message)):
                     return False
             envelope = Envelope(message, reply_to, self._monotonic_ns())
             (self._control if control else self._data).append(envelope)
-            self._remember_latest(message, envelope)
+            if keyed:
+                self._latest[message.coalesce_key] = envelope
             self.depth += envelope.weight
             self.peak = max(self.peak, self.depth)
             self._count_load()
@@ -136,11 +140,11 @@ class Mailbox:
             self._count_load()
 
     def take(self) -> Envelope | None:
-        """Take the next message: control first, then data unless the data lane is held."""
+        """Take the next message: control first, then data unless its lane is held or paused."""
         with self._lock:
             if self._control:
                 envelope = self._control.popleft()
-            elif self._data and not self._held:
+            elif self._data and not self._held and not self._paused:
                 envelope = self._data.popleft()
                 if self._latest:
                     self._forget_latest(envelope)
@@ -153,7 +157,9 @@ class Mailbox:
     @property
     def deliverable(self) -> bool:
         """Whether `take` would give something."""
-        return bool(self._control) or (bool(self._data) and not self._held)
+        if self._control:
+            return True
+        return bool(self._data) and not self._held and not self._paused
 
     @property
     def held(self) -> bool:
@@ -172,6 +178,38 @@ class Mailbox:
             self._held = False
             self._count_load()
         self._ready()
+
+    @property
+    def paused(self) -> bool:
+        """Whether an operator keeps the data lane closed."""
+        return self._paused
+
+    def pause(self) -> bool:
+        """Close the data lane from outside; False when it is closed so already.
+
+        Unlike a held lane it takes no new data either, so that senders keep what they have.
+        """
+        with self._lock:
+            if self._paused or self._closed:
+                return False
+            self._paused = True
+            self._count_load()
+        return True
+
+    def resume(self) -> bool:
+        """Open a paused data lane again; False when it is not paused."""
+        with self._lock:
+            if not self._paused:
+                return False
+            self._paused = False
+            self._count_load()
+        self._ready()
+        return True
+
+    @property
+    def room(self) -> int:
+        """How many events it would take now."""
+        return 0 if self._paused else max(0, self.capacity - self.depth)
 
     def set_aside(self, *, aside: bool) -> None:
         """Say whether nobody is going to take anything for the time being."""
@@ -198,23 +236,17 @@ class Mailbox:
         return left
 
     def _count_load(self) -> None:
-        load = 0 if self._held or self._is_aside else self.depth
+        load = 0 if self._held or self._paused or self._is_aside else self.depth
         if load != self._counted:
             self._load.add(load - self._counted)
             self._counted = load
 
-    def _replace_latest(self, message: Any) -> bool:
-        if not (self._latest and isinstance(message, Message) and message.keyed):
-            return False
+    def _replace_latest(self, message: Message) -> bool:
         waiting = self._latest.get(message.coalesce_key)
         if waiting is None:
             return False
         waiting.message = message
         return True
-
-    def _remember_latest(self, message: Any, envelope: Envelope) -> None:
-        if isinstance(message, Message) and message.keyed and not message.control:
-            self._latest[message.coalesce_key] = envelope
 
     def _forget_latest(self, envelope: Envelope) -> None:
         message = envelope.message

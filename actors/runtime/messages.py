@@ -93,6 +93,9 @@ class ActorReport(Message, frozen=True):
     name: str
     kind: str
     state: str
+    """"starting", "running", "restarting", "quarantined" or "stopped"; "paused" when it runs and an
+    operator has paused it, "blocked" when its turn hangs and its thread was replaced.
+    """
     pinned: bool
     held: bool
     mailbox_depth: int
@@ -107,4 +110,14 @@ class ActorReport(Message, frozen=True):
     busy_share: float
     """Share of its lifetime spent in handlers, 0 to 1."""
     turn_seconds: float | None
-    """How long the running handler has been at it, None when idle."""
+    """How long the running handler or hook has been at it, None when idle."""
+
+
+class TimerReport(Message, frozen=True):
+    """An armed timer of an actor, on one of two clocks."""
+
+    key: str
+    in_seconds: float | None
+    """When it is due on the monotonic clock; negative: it is, and on its way."""
+    feed_us: int | None
+    """Which time the feed clock has to pass."""

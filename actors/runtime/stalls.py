@@ -1,10 +1,13 @@
-"""Turns that take too long: who, on what, and where it hangs."""
+"""Turns that take too long: who, on what, and where it hangs.
+
+A turn is one message being handled, or one hook: `constructor and on_start`, `on_stop`, `poll`.
+"""
 
 from __future__ import annotations
 
 import sys
 import traceback
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
     from actors.runtime.cell import Cell
 
+BLOCKED_FACTOR: Final = 2.0
+"""A turn this many times longer than what is reported is not waited for any more."""
 _STACK_LIMIT: Final = 4_096
 
 
@@ -22,25 +27,39 @@ class Stall(msgspec.Struct, frozen=True):
     name: str
     kind: str
     message: str
-    """Type of the message being handled."""
+    """Type of the message being handled, or the hook."""
     seconds: float
     stack: str
     """Where its thread is, newest call last; without the values of variables."""
 
 
-def find_stalls(cells: Iterable[Cell], now_ns: int, limit_s: float) -> list[Stall]:
-    """Find the turns that have taken longer than `limit_s`; each is reported once."""
+class LongTurn(NamedTuple):
+    """A turn that is not over after a while."""
+
+    cell: Cell
+    started_ns: int
+    seconds: float
+
+
+def long_turns(cells: Iterable[Cell], now_ns: int, limit_s: float) -> list[LongTurn]:
+    """Find the turns that have taken longer than `limit_s` by now."""
+    limit_ns = limit_s * 1e9
+    return [
+        LongTurn(cell, started_ns, (now_ns - started_ns) / 1e9)
+        for cell in cells
+        if (started_ns := cell.turn_started_ns) is not None and now_ns - started_ns > limit_ns
+    ]
+
+
+def find_stalls(turns: Iterable[LongTurn]) -> list[Stall]:
+    """Describe the turns that were not described before."""
     found: list[Stall] = []
-    for cell in cells:
-        started_ns, envelope = cell.turn_started_ns, cell.envelope
-        if started_ns is None or envelope is None or cell.stall_reported_ns == started_ns:
+    for cell, started_ns, seconds in turns:
+        if cell.stall_reported_ns == started_ns:
             continue
-        seconds = (now_ns - started_ns) / 1e9
-        if seconds > limit_s:
-            cell.stall_reported_ns = started_ns
-            message = type(envelope.message).__name__
-            stack = _stack_of(cell.turn_thread)
-            found.append(Stall(cell.name, cell.spec.kind, message, seconds, stack))
+        cell.stall_reported_ns = started_ns
+        stack = _stack_of(cell.turn_thread)
+        found.append(Stall(cell.name, cell.spec.kind, cell.doing, seconds, stack))
     return found
 
 

@@ -123,3 +123,8 @@ def _in_a_row(failures_s: Sequence[float], healthy_s: float) -> int:
             break
         count += 1
     return min(count, 30)
+
+
+def name_of(decision: Decision) -> str:
+    """Name a decision in one word."""
+    return type(decision).__name__.lower()

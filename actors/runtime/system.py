@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,14 +16,18 @@ import structlog
 from pykka import ActorDeadError, ThreadingFuture
 
 from actors.runtime.cell import Cell, CellState
+from actors.runtime.cells import Cells
 from actors.runtime.chronicle import Chronicle, Note
 from actors.runtime.context import Ref
 from actors.runtime.dead_letters import DeadLetter, DeadLetters, describe, traceback_of
 from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
+from actors.runtime.dossiers import Dossiers
 from actors.runtime.ledger import Ledger
 from actors.runtime.mailbox import Load
-from actors.runtime.messages import ActorReport, ChildFailed, ChildStopped, SettingsChanged
-from actors.runtime.stalls import Stall, find_stalls
+from actors.runtime.messages import ChildFailed, ChildStopped, SettingsChanged
+from actors.runtime.post_mortem import decided, examine
+from actors.runtime.replies import Completed
+from actors.runtime.stalls import LongTurn, Stall, long_turns
 from actors.runtime.supervision import (
     ChildSpec,
     Decision,
@@ -33,26 +36,34 @@ from actors.runtime.supervision import (
     Restart,
     RestartType,
     decide,
+    name_of,
 )
+from actors.runtime.taps import Listeners
 from actors.runtime.timers import TimerThread, TimerWheel
 from actors.runtime.wakeup import Wakeup
+from actors.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pykka import Future
+
     from actors.domain import Mint
     from actors.runtime.chronicle import Detail
     from actors.runtime.clocks import Clock
+    from actors.runtime.dossiers import Dossier
     from actors.runtime.mailbox import Envelope
     from settings import Settings
     from telemetry import Telemetry
 
 SUPERVISOR: Final = "supervisor"
 SAMPLED: Final = 16
+MAX_THREADS: Final = 64
+"""More of them gain nothing under the GIL; that many help against turns that hang."""
 _TIMER_STOP_S: Final = 2.0
 
 
-class System:
+class System(Cells):
     """Everything that actors of one process share. Thread-safe."""
 
     def __init__(
@@ -63,29 +74,32 @@ class System:
         clock: Clock,
         threads: int = 1,
         jitter: Callable[[], float] = random.random,
+        dossiers: Dossiers | None = None,
     ) -> None:
+        super().__init__()
         self.settings = settings
         self.telemetry = telemetry
         self.clock = clock
-        self.threads = threads
         self.log: structlog.stdlib.BoundLogger = structlog.get_logger("mintwatch")
         self.load = Load()
         self.ledger = Ledger()
         self.dead_letters = DeadLetters()
         self.chronicle = Chronicle()
+        self.dossiers = dossiers or Dossiers()
+        self.listeners = Listeners(clock, self.log)
         self.wheel = TimerWheel(clock.monotonic_ns)
         self.on_dead_letter: Callable[[DeadLetter], None] = _ignore
         self._jitter = jitter
-        self._cells: dict[str, Cell] = {}
-        self._lock = threading.Lock()
         self._measured = itertools.count()
         self._timers = TimerThread(self.wheel, clock.monotonic_ns)
         self._dispatcher = SharedDispatcher(threads)
+        self._watchdog = Watchdog(self._dispatcher, telemetry, self.log)
 
     # Life of the runtime.
 
     def open(self) -> None:
-        """Start the dispatcher's workers and the timer thread."""
+        """Start the dispatcher's workers, the timer thread and the one that writes dossiers."""
+        self.dossiers.open()
         self._dispatcher.start()
         self._timers.start()
 
@@ -95,6 +109,7 @@ class System:
         late = [name for name in reversed(list(self._cells)) if not self.stop_child(name, deadline)]
         self._timers.stop(_TIMER_STOP_S)
         self._dispatcher.stop(_TIMER_STOP_S)
+        self.dossiers.close(_TIMER_STOP_S)
         return late
 
     def start_child(self, spec: ChildSpec) -> Ref:
@@ -149,10 +164,10 @@ class System:
         """Give a reference to a name."""
         return Ref(self, name)
 
-    def offer(self, name: str, message: Any) -> bool:
+    def offer(self, name: str, message: Any, reply_to: Future[Any] | None = None) -> bool:
         """Send a message; False: refused, and still the sender's to deal with."""
         cell = self._cells.get(name)
-        return cell is not None and cell.mailbox.offer(message)
+        return cell is not None and cell.mailbox.offer(message, reply_to)
 
     def tell(self, name: str, message: Any) -> bool:
         """Send a message; False: refused, and kept as a dead letter."""
@@ -169,20 +184,29 @@ class System:
         Raises:
             pykka.Timeout: no reply in time.
             pykka.ActorDeadError: nobody has the name.
+            RuntimeError: the actor asks itself.
             Exception: what the handler raised.
         """
         future: ThreadingFuture[Any] = ThreadingFuture()
         cell = self._cells.get(name)
+        if cell is not None and cell.is_asking_itself:
+            raise RuntimeError(
+                f"{name!r} asks itself and would wait for its own turn to end: use tell_self"
+            )
         if cell is None or not cell.mailbox.offer(message, future):
             raise ActorDeadError(f"no actor named {name!r} takes messages")
         return future.get(timeout=timeout_s)
 
-    def forward(self, asked: Cell, name: str, message: Any) -> None:
+    def forward(
+        self, asked: Cell, name: str, message: Any, complete: Callable[[Any], Any] | None = None
+    ) -> None:
         """Hand the question that `asked` handles on to another actor, with its future."""
         envelope = asked.envelope
         reply_to = envelope.reply_to if envelope else None
         if envelope is not None:
             envelope.reply_to = None
+        if reply_to is not None and complete is not None:
+            reply_to = Completed(reply_to, complete)
         cell = self._cells.get(name)
         sent = cell is not None and cell.mailbox.offer(message, reply_to)
         if not sent and reply_to is not None:
@@ -197,7 +221,9 @@ class System:
 
     def note(self, actor: str, mint: Mint, what: str, details: dict[str, Detail]) -> None:
         """Note in the timeline of a mint what has happened to it."""
-        self.chronicle.note(mint, Note(self.clock.now_us(), actor, what, details))
+        note = Note(self.clock.now_us(), actor, what, details)
+        self.chronicle.note(mint, note)
+        self.listeners.note(mint, note)
 
     def change_settings(self, settings: Settings) -> None:
         """Put settings in force, and tell every actor."""
@@ -205,56 +231,53 @@ class System:
         for name in self.names():
             self.offer(name, SettingsChanged())
 
-    # Looking.
+    # Measuring.
 
-    def running(self, name: str) -> bool:
-        """Whether an actor of this name is there and has not ended."""
-        cell = self._cells.get(name)
-        return cell is not None and cell.state is not CellState.STOPPED
+    def look_after(self, limit_s: float, pinned_limit_s: float) -> None:
+        """Report turns that take long, and do without threads that hang; call it each second.
 
-    def room(self, name: str) -> int:
-        """How many events an actor's mailbox would take now; 0: nobody there, or in quarantine."""
-        cell = self._cells.get(name)
-        if cell is None or cell.state in (CellState.QUARANTINED, CellState.STOPPED):
-            return 0
-        return max(0, cell.mailbox.capacity - cell.mailbox.depth)
-
-    def state_of(self, name: str) -> CellState | None:
-        """The state of a child, None when nobody has the name."""
-        cell = self._cells.get(name)
-        return None if cell is None else cell.state
-
-    def status_of(self, name: str) -> Any:
-        """What an actor last published, None when there is nothing."""
-        cell = self._cells.get(name)
-        return None if cell is None else cell.status
-
-    def names(self) -> list[str]:
-        """Every name, in the order of starting."""
-        return list(self._cells)
-
-    def reports(self) -> tuple[ActorReport, ...]:
-        """Describe every actor."""
-        return tuple(cell.report() for cell in list(self._cells.values()))
-
-    def report(self, name: str) -> ActorReport | None:
-        """Describe one actor."""
-        cell = self._cells.get(name)
-        return None if cell is None else cell.report()
+        A turn on the shared dispatcher longer than twice `limit_s` is blocked: a new worker takes
+        the place of its thread, and the actor is set aside until the turn returns. When too many
+        are blocked at once, or an actor with a thread of its own is at one turn for longer than
+        `pinned_limit_s`, `on_beyond_help` is called, once. Never waits for an actor.
+        """
+        self._watchdog.look_after(self._long_turns(limit_s), limit_s, pinned_limit_s)
 
     def report_stalls(self, limit_s: float) -> list[Stall]:
         """Log each turn that has taken longer than `limit_s`, once, with its stack."""
-        stalls = find_stalls(list(self._cells.values()), self.clock.monotonic_ns(), limit_s)
-        for stall in stalls:
-            self.telemetry.stalls.labels(kind=stall.kind).inc()
-            self.log.warning(
-                "turn_too_long",
-                actor=stall.name,
-                message=stall.message,
-                seconds=round(stall.seconds, 1),
-                stack=stall.stack,
-            )
-        return stalls
+        return self._watchdog.report(self._long_turns(limit_s))
+
+    def _long_turns(self, limit_s: float) -> list[LongTurn]:
+        return long_turns(list(self._cells.values()), self.clock.monotonic_ns(), limit_s)
+
+    @property
+    def on_beyond_help(self) -> Callable[[str], None]:
+        """Called once, by whoever calls `look_after`, when the process can only end in order."""
+        return self._watchdog.on_beyond_help
+
+    @on_beyond_help.setter
+    def on_beyond_help(self, tell: Callable[[str], None]) -> None:
+        self._watchdog.on_beyond_help = tell
+
+    @property
+    def threads(self) -> int:
+        """How many workers the shared dispatcher has; those that hang are replaced, not counted."""
+        return self._dispatcher.size
+
+    @property
+    def threads_lost(self) -> int:
+        """How many workers hang in a turn right now."""
+        return self._dispatcher.lost
+
+    def resize_threads(self, threads: int) -> None:
+        """Have another number of workers share the actors; nothing that waits is left out.
+
+        Raises:
+            ValueError: `threads` is not from 1 to 64.
+        """
+        if not 1 <= threads <= MAX_THREADS:
+            raise ValueError(f"the dispatcher has 1 to {MAX_THREADS} threads, not {threads}")
+        self._dispatcher.resize(threads)
 
     def measure(self, kind: str, waited_ns: int, taken_ns: int) -> None:
         """Note how long a message waited and took; every sixteenth counts, to keep it cheap."""
@@ -284,7 +307,25 @@ class System:
 
     # What cells report.
 
-    def child_failed(self, cell: Cell, error: BaseException, poison: Any) -> None:
+    def examine(self, cell: Cell, error: BaseException, poison: Any) -> Dossier | None:
+        """Take down what is to be seen of a failed instance; None: there were too many just now.
+
+        Runs in the failed actor's thread.
+        """
+        if not self.dossiers.admit(self.clock.monotonic_ns() / 1e9):
+            return None
+        return examine(
+            cell,
+            error,
+            poison,
+            clock=self.clock,
+            dossier_id=self.dossiers.next_id(self.clock.now_us()),
+            mask=self.dossiers.mask,
+        )
+
+    def child_failed(
+        self, cell: Cell, error: BaseException, poison: Any, dossier: Dossier | None = None
+    ) -> None:
         """Decide about a failure, act on it and tell the supervisor.
 
         Runs in the failed actor's thread.
@@ -300,9 +341,11 @@ class System:
             name=cell.name,
             kind=spec.kind,
             error=describe(error),
-            decision=type(decision).__name__.lower(),
+            decision=name_of(decision),
             after_s=decision.after_s if isinstance(decision, Restart) else 0.0,
         )
+        if dossier is not None:
+            self.dossiers.add(decided(dossier, decision))
         if cell.name != SUPERVISOR:
             self.offer(SUPERVISOR, failed)
         self.log.warning(
@@ -322,6 +365,7 @@ class System:
         with self._lock:
             if self._cells.get(cell.name) is cell:
                 del self._cells[cell.name]
+        self.listeners.end(cell)
         for envelope in left:
             self._undelivered(cell, envelope)
         if cell.name != SUPERVISOR:
@@ -359,7 +403,7 @@ _RESTART: Final = "runtime.restart"
 __all__ = ["RestartType", "System"]
 
 
-def _ignore(_: DeadLetter) -> None:
+def _ignore(_: Any) -> None:
     return None
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +26,23 @@ _IDLE_WAIT_S: Final = 1.0
 Deliver = "Callable[[Any], None]"
 
 
+class Armed(NamedTuple):
+    """A timer that has not fired yet."""
+
+    key: object
+    due: int
+    """Monotonic nanoseconds, or microseconds of the feed clock when `on_feed`."""
+    on_feed: bool
+
+
 class _Timer:
-    __slots__ = ("cancelled", "deliver", "key", "message", "owner")
+    __slots__ = ("cancelled", "deliver", "due", "key", "message", "on_feed", "owner")
 
     def __init__(
         self, owner: str, key: object, message: Any, deliver: Callable[[Any], None]
     ) -> None:
+        self.due = 0
+        self.on_feed = False
         self.owner = owner
         self.key = key
         self.message = message
@@ -95,6 +106,13 @@ class TimerWheel:
         with self._lock:
             return sum(len(timers) for timers in self._by_owner.values())
 
+    def armed(self, owner: str) -> list[Armed]:
+        """List an owner's timers, those of the monotonic clock first, each in order of time."""
+        with self._lock:
+            timers = list(self._by_owner.get(owner, {}).values())
+        found = [Armed(timer.key, timer.due, timer.on_feed) for timer in timers]
+        return sorted(found, key=lambda armed: (armed.on_feed, armed.due))
+
     def kept(self) -> int:
         """Count the timers in memory, cancelled ones included."""
         with self._lock:
@@ -129,6 +147,7 @@ class TimerWheel:
         with self._lock:
             self._cancel(timer.owner, timer.key)
             self._by_owner.setdefault(timer.owner, {})[timer.key] = timer
+            timer.due, timer.on_feed = due, heap is self._feed
             heapq.heappush(heap, (due, next(self._order), timer))
             self._clear_away()
 

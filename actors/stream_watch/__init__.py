@@ -3,21 +3,21 @@
 from actors.stream_watch.actor import StreamWatchActor
 from actors.stream_watch.connector import ThreadConnector
 from actors.stream_watch.messages import (
-    ChangeRefresh,
     PollNow,
     StreamChangePending,
     StreamChangesCommitted,
+    StreamChangesGivenUp,
     WatchStatus,
 )
 from actors.stream_watch.reader import PostgresReader
 from actors.stream_watch.state import WatchState
 
 __all__ = [
-    "ChangeRefresh",
     "PollNow",
     "PostgresReader",
     "StreamChangePending",
     "StreamChangesCommitted",
+    "StreamChangesGivenUp",
     "StreamWatchActor",
     "ThreadConnector",
     "WatchState",

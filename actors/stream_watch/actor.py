@@ -20,12 +20,12 @@ import psycopg
 
 from actors.control import SUPERVISOR, PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.domain import Mint
-from actors.runtime import Actor, Message
+from actors.runtime import Actor, Message, SettingsChanged
 from actors.stream_watch.messages import (
-    ChangeRefresh,
     PollNow,
     StreamChangePending,
     StreamChangesCommitted,
+    StreamChangesGivenUp,
     WatchStatus,
 )
 from actors.stream_watch.reader import EVERYTHING, PHASES_CHANNEL, STREAMS_CHANNEL
@@ -117,7 +117,9 @@ class StreamWatchActor(Actor):
             case StreamChangePending(mint, active):
                 self._watch.change_pending(mint, active=active)
             case StreamChangesCommitted(mints):
-                self._read_some(self._watch.changes_committed(mints))
+                self._read_some(self._watch.changes_committed(mints), "own change")
+            case StreamChangesGivenUp(mints):
+                self._read_some(self._watch.changes_given_up(mints), "own change")
             case PollNow():
                 self._poll_now()
             case _PollDue():
@@ -126,9 +128,8 @@ class StreamWatchActor(Actor):
                 self._connect()
             case _ConnectEnded():
                 self._connected()
-            case ChangeRefresh(interval_s):
-                self._interval_s = interval_s
-                self._read_all()
+            case SettingsChanged():
+                self._adapt()
             case _:
                 self.context.dead_letter(message, "refused")
 
@@ -159,6 +160,13 @@ class StreamWatchActor(Actor):
             self._lost(error)
             return
         self._follow(told)
+
+    def _adapt(self) -> None:
+        """Poll at the interval of the settings from now on."""
+        interval_s: float = self.context.settings.db_refresh_interval
+        if interval_s != self._interval_s:
+            self._interval_s = interval_s
+            self._read_all()
 
     # The connection.
 
@@ -249,13 +257,13 @@ class StreamWatchActor(Actor):
             return
         self._found()
         self._tell_phases(phases)
-        complete = self._apply(changes, rows)
+        complete = self._apply(changes, rows, "poll")
+        self._publish()
         self._tell_loaded(complete=complete)
         self.context.after("poll", self._interval_s if complete else _TELL_AGAIN_S, _PollDue())
-        self._publish()
 
-    def _read_some(self, mints: Iterable[Mint]) -> None:
-        """Read only these mints' streams."""
+    def _read_some(self, mints: Iterable[Mint], by: str) -> None:
+        """Read only these mints' streams; `by` says what made us look."""
         asked = self._coins(mints)
         reader = self._reader
         if not asked or reader is None:
@@ -267,7 +275,7 @@ class StreamWatchActor(Actor):
             return
         self._found()
         changes = self._watch.read_some(asked, [row.mint for row in rows if row.is_active])
-        if not self._apply(changes, rows):
+        if not self._apply(changes, rows, by):
             self.context.after("poll", _TELL_AGAIN_S, _PollDue())
         self._publish()
 
@@ -277,7 +285,7 @@ class StreamWatchActor(Actor):
         if phases_changed or EVERYTHING in streams or len(streams) > _SINGLE_MINTS:
             self._read_all()
         else:
-            self._read_some(Mint(mint) for mint in sorted(streams))
+            self._read_some((Mint(mint) for mint in sorted(streams)), "notification")
 
     def _coins(self, mints: Iterable[Mint]) -> list[Mint]:
         """Leave out what cannot be a coin, with one warning for each address."""
@@ -291,7 +299,7 @@ class StreamWatchActor(Actor):
 
     # Telling the supervisor.
 
-    def _apply(self, changes: Changes, rows: Sequence[StreamRow]) -> bool:
+    def _apply(self, changes: Changes, rows: Sequence[StreamRow], by: str) -> bool:
         """Tell what has changed; False: not everything could be told."""
         wanted = set(changes.started)
         begun = [row for row in rows if row.mint in wanted and row.is_active]
@@ -300,6 +308,10 @@ class StreamWatchActor(Actor):
         ]
         stopped = [mint for mint in changes.stopped if self._supervisor.offer(_untrack(mint))]
         self._watch.told(Changes(tuple(started), tuple(stopped)))
+        for mint in started:
+            self.context.note(mint, "stream_seen_active", by=by)
+        for mint in stopped:
+            self.context.note(mint, "stream_seen_inactive", by=by)
         return len(started) == len(begun) and len(stopped) == len(changes.stopped)
 
     def _tell_phases(self, phases: tuple[Phase, ...]) -> None:

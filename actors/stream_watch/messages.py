@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from actors.domain import Mint
 from actors.runtime.messages import Control, Message
 
 
-class StreamChangePending(Message, frozen=True):
+class _OfOurs(Message, frozen=True):
+    """About changes of ours, which are rare; a full mailbox takes them too, as each has to end."""
+
+    must_arrive: ClassVar[bool] = True
+
+
+class StreamChangePending(_OfOurs, frozen=True):
     """A change of ours to a stream is on its way to the database. Data lane.
 
-    Told BEFORE the change is handed to a writer. Until the matching `StreamChangesCommitted`, what
-    polls and notifications say about this mint is overridden: `active` is what the row will be.
+    Told BEFORE the change is handed to a writer. Until the matching `StreamChangesCommitted` or
+    `StreamChangesGivenUp`, what polls and notifications say about this mint is overridden: `active`
+    is what the row will be.
     """
 
     mint: Mint
     active: bool
 
 
-class StreamChangesCommitted(Message, frozen=True):
+class StreamChangesCommitted(_OfOurs, frozen=True):
     """A writer has committed stream changes; one entry a change (a mint can stand here twice).
 
     Data lane.
@@ -26,14 +35,17 @@ class StreamChangesCommitted(Message, frozen=True):
     mints: tuple[Mint, ...]
 
 
+class StreamChangesGivenUp(_OfOurs, frozen=True):
+    """A writer has given stream changes up, as the database will never have them.
+
+    One entry a change (a mint can stand here twice). Data lane.
+    """
+
+    mints: tuple[Mint, ...]
+
+
 class PollNow(Control, frozen=True):
     """The API wants streams and phases re-read at once. Control lane."""
-
-
-class ChangeRefresh(Control, frozen=True):
-    """The API changes how often everything is re-read. Control lane; acts at once."""
-
-    interval_s: float
 
 
 class WatchStatus(Message, frozen=True):

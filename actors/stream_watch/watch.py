@@ -3,8 +3,10 @@
 Purpose: turn what polls and notifications say about `coin_streams` into commands, without being
 misled by changes of our own that are not committed yet.
 Guarantees: a mint with a pending change of ours is neither tracked nor untracked because of what
-the database says; if a reading contradicted the change meanwhile, the mint is due to be read again
-once the last of its changes is committed.
+the database says; if a reading contradicted the change meanwhile, or a change was given up, the
+mint is due to be read again once the last of its changes has ended. A stream whose end was given up
+stays ended here: as long as the database goes on calling it active it is not begun again, since its
+tracker would only end, and be refused, once more.
 Relies on: one thread; a reading is handled with the pending changes as they were when it was made,
 because the commit of a change is told behind it.
 """
@@ -38,12 +40,13 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class _Pending:
-    __slots__ = ("active", "changes", "contradicted")
+    __slots__ = ("active", "changes", "contradicted", "given_up")
 
     def __init__(self) -> None:
         self.active = False
         self.changes = 0
         self.contradicted = False
+        self.given_up = False
 
 
 class Watch:
@@ -53,6 +56,7 @@ class Watch:
         self._tracked: set[Mint] = set()
         self._pending: dict[Mint, _Pending] = {}
         self._refused: set[str] = set()
+        self._kept_ended: set[Mint] = set()
 
     @property
     def tracked(self) -> frozenset[Mint]:
@@ -68,6 +72,7 @@ class Watch:
         """Note a change of ours that is on its way: from now on `active` is what counts."""
         change = self._pending.setdefault(mint, _Pending())
         change.active = active
+        self._kept_ended.discard(mint)
         change.changes += 1
         if active:
             self._tracked.add(mint)
@@ -77,24 +82,40 @@ class Watch:
     def changes_committed(self, mints: Iterable[Mint]) -> frozenset[Mint]:
         """Note committed changes of ours, one entry each; return the mints to be read again now.
 
-        A commit that nobody announced is ignored.
+        A commit that nobody announced is that of a change that was given up before: whatever it
+        wrote, the database is right.
         """
-        reread: set[Mint] = set()
+        mints = list(mints)
         for mint in mints:
-            change = self._pending.get(mint)
-            if change is None:
-                continue
-            change.changes -= 1
-            if change.changes <= 0:
-                del self._pending[mint]
-                if change.contradicted:
-                    reread.add(mint)
-        return frozenset(reread)
+            if mint not in self._pending:
+                self._kept_ended.discard(mint)
+        return frozenset(mint for mint in mints if self._settled(mint, given_up=False))
+
+    def changes_given_up(self, mints: Iterable[Mint]) -> frozenset[Mint]:
+        """Note changes of ours that will not be committed; return the mints to be read again now.
+
+        One that nobody announced is ignored.
+        """
+        return frozenset(mint for mint in list(mints) if self._settled(mint, given_up=True))
+
+    def _settled(self, mint: Mint, *, given_up: bool) -> bool:
+        """Count a change as ended; True when it was the last one and the mint is to be read."""
+        change = self._pending.get(mint)
+        if change is None:
+            return False
+        change.changes -= 1
+        change.given_up |= given_up
+        if change.changes > 0:
+            return False
+        del self._pending[mint]
+        if change.given_up and not change.active:
+            self._kept_ended.add(mint)
+        return change.contradicted or change.given_up
 
     def read_all(self, active: Iterable[Mint]) -> Changes:
         """Compare with every stream that is active in the database."""
         found = dict.fromkeys(active)
-        return self._compare(found, self._tracked | self._pending.keys())
+        return self._compare(found, self._tracked | self._pending.keys() | self._kept_ended)
 
     def read_some(self, asked: Iterable[Mint], active: Iterable[Mint]) -> Changes:
         """Compare with those of the mints `asked` about that are active in the database."""
@@ -121,6 +142,7 @@ class Watch:
         for mint, change in self._pending.items():
             if mint in known and (mint in active) != change.active:
                 change.contradicted = True
+        self._kept_ended -= {mint for mint in self._kept_ended & known if mint not in active}
         gone = (mint for mint in known if mint not in active and mint in self._tracked)
         return Changes(
             started=tuple(m for m in active if m not in self._tracked and self._free(m)),
@@ -128,7 +150,7 @@ class Watch:
         )
 
     def _free(self, mint: Mint) -> bool:
-        return mint not in self._pending
+        return mint not in self._pending and mint not in self._kept_ended
 
 
 def is_coin(address: str) -> bool:

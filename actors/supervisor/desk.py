@@ -1,188 +1,173 @@
-"""What operators ask of the supervisor: one coin, one tracker, one dead letter.
+"""What operators ask about one coin, and have done with it.
 
-Expected refusals are replies. A question that another actor has to answer is handed on, and its
-reply is completed on the way back, so that whoever asked waits for one answer.
+Expected refusals are replies. A question that other actors have to answer is handed on; what comes
+back is put together on the way to whoever asked, who waits for one answer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pykka
 
+from actors.connection.messages import GetRoute
 from actors.control import (
+    CONNECTION,
     DISCOVERY,
     STREAM_WATCH,
     ChoosePhase,
     ConfigReloaded,
-    DiscardDeadLetter,
-    GetDeadLetter,
-    GetDeadLetters,
     GetLiveCoin,
     GetTracker,
-    Outcome,
     ReloadConfig,
     RestartTracker,
-    RetryDeadLetter,
     ReviveTracker,
     TrackerOverview,
     tracker_name,
 )
-from actors.domain import Mint, Phase, Place
+from actors.operations import (
+    GetDossier,
+    GetDossiers,
+    GetRecent,
+    GetTimeline,
+    OpenTap,
+    PauseTracker,
+    PinTracker,
+    ResumeTracker,
+    TraceTracker,
+)
 from actors.stream_watch.messages import PollNow
-from actors.supervisor.accounts import trades_in
 from actors.tracker.messages import PhaseChosen, SetPhase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.runtime import ActorReport, Context, DeadLetter
-    from actors.runtime.dead_letters import DeadLetters
-
-_NOT_FOUND = Outcome(found=False)
-_DONE = Outcome(found=True)
-
-
-class Office(Protocol):
-    """What the desk asks of the runtime."""
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """The messages that nobody handled."""
-
-    def report(self, name: str) -> ActorReport | None:
-        """Describe one actor."""
-
-    def revive(self, name: str) -> bool:
-        """Give a quarantined child a new instance; False when it is not quarantined."""
-
-    def restart(self, name: str) -> bool:
-        """Have the instance of a running child replaced; False when it is not running."""
+    from actors.domain import Mint
+    from actors.runtime import Context
+    from actors.supervisor.state import SupervisorState, Tree
+    from actors.supervisor.trackers import Trackers
 
 
 class Desk:
     """Answers operators, in the supervisor's turns."""
 
-    def __init__(self, context: Context, office: Office) -> None:
+    def __init__(
+        self, context: Context, state: SupervisorState, tree: Tree, trackers: Trackers
+    ) -> None:
         self._context = context
-        self._office = office
+        self._state = state
+        self._tree = tree
+        self._trackers = trackers
 
-    def answer(self, message: Any, phases: tuple[Phase, ...]) -> Any:
-        """Answer one question.
-
-        Args:
-            message: the question.
-            phases: those in force.
+    def answer(self, message: Any) -> Any:
+        """Answer one question, or have it answered.
 
         Raises:
             TypeError: the question is none for here.
         """
         match message:
             case ReloadConfig():
-                return self._hand_on(STREAM_WATCH, PollNow(), lambda _: ConfigReloaded(phases))
+                phases = self._state.phases
+                self._context.forward(STREAM_WATCH, PollNow(), lambda _: ConfigReloaded(phases))
             case GetTracker(mint):
-                return self._overview(mint)
+                self._overview(mint)
+            case GetLiveCoin(mint):
+                self._forward_live(mint, message)
             case ChoosePhase(mint, phase_id):
                 return self._choose_phase(mint, phase_id)
-            case ReviveTracker(mint):
-                return self._act_on(mint, self._office.revive, "is not in quarantine")
-            case RestartTracker(mint):
-                return self._act_on(mint, self._office.restart, "does not run")
             case _:
-                return self._about_letters(message)
+                return self._look(message)
+        return None
 
-    def _about_letters(self, message: Any) -> Any:
-        letters = self._office.dead_letters
+    def _look(self, message: Any) -> Any:
         match message:
-            case GetDeadLetters(limit):
-                return tuple(reversed(letters.all()[-limit:]))
-            case GetDeadLetter(letter_id):
-                return letters.get(letter_id)
-            case DiscardDeadLetter(letter_id):
-                return _NOT_FOUND if letters.remove(letter_id) is None else _DONE
-            case RetryDeadLetter(letter_id):
-                letter = letters.get(letter_id)
-                return _NOT_FOUND if letter is None else self._retry(letter)
+            case GetTimeline(mint):
+                return self._tree.chronicle.of(mint)
+            case OpenTap(mint):
+                return self._tree.tap(tracker_name(mint), mint=mint)
+            case GetRecent(name):
+                return self._tree.recent(name)
+            case GetDossiers(limit, actor):
+                return self._tree.dossiers.all(limit, actor)
+            case GetDossier(dossier_id):
+                return self._tree.dossiers.get(dossier_id)
+            case _:
+                return self._act(message)
+
+    def _act(self, message: Any) -> Any:
+        trackers = self._trackers
+        match message:
+            case PauseTracker(mint):
+                return trackers.pause(mint)
+            case ResumeTracker(mint):
+                return trackers.resume(mint)
+            case ReviveTracker(mint):
+                return trackers.revive(mint)
+            case RestartTracker(mint):
+                return trackers.restart(mint)
+            case PinTracker(mint, pinned):
+                return trackers.pin(mint, pinned=pinned)
+            case TraceTracker(mint, seconds):
+                return trackers.trace(mint, seconds)
             case _:
                 raise TypeError(f"the supervisor does not take {type(message).__name__}")
 
-    # Trackers.
+    def _forward_live(self, mint: Mint, message: GetLiveCoin) -> None:
+        if mint not in self._state.roster:
+            self._context.forward(DISCOVERY, message)
+        elif not self._trackers.is_quarantined(tracker_name(mint)):
+            self._context.forward(tracker_name(mint), message)
 
-    def _overview(self, mint: Mint) -> TrackerOverview | None:
+    def _overview(self, mint: Mint) -> None:
         name = tracker_name(mint)
-        actor = self._office.report(name)
-        if actor is not None and actor.state != "running":
-            return TrackerOverview(actor, None)
-        self._hand_on(
-            DISCOVERY if actor is None else name,
-            GetLiveCoin(mint),
-            lambda live: TrackerOverview(actor, live),
-        )
-        return None
+        actor = self._tree.report(name)
+        recent, timers = self._tree.recent(name) or (), self._tree.timers_of(name)
+        pinned = mint in self._state.pins
+        asker = self._context.defer()
+
+        def with_live(live: Any) -> None:
+            self._ask(
+                CONNECTION,
+                GetRoute(mint),
+                lambda route: asker.set(
+                    TrackerOverview(actor, live, timers, recent, pinned, route)
+                ),
+            )
+
+        if actor is not None and actor.state not in _ANSWERING:
+            with_live(None)
+        else:
+            self._ask(DISCOVERY if actor is None else name, GetLiveCoin(mint), with_live)
 
     def _choose_phase(self, mint: Mint, phase_id: int) -> PhaseChosen | None:
         name = tracker_name(mint)
-        actor = self._office.report(name)
-        if actor is not None and actor.state != "running":
+        actor = self._tree.report(name)
+        if actor is not None and actor.state not in _ANSWERING:
             refusal = f"The actor {name} is {actor.state}: have it running first."
             return PhaseChosen(accepted=False, refusal=refusal)
         if actor is not None:
+            self._context.note(mint, "phase_chosen", phase_id=phase_id, by="operator")
             self._context.forward(name, SetPhase(phase_id))
         return None
 
-    def _act_on(self, mint: Mint, act: Callable[[str], bool], otherwise: str) -> Outcome:
-        name = tracker_name(mint)
-        if act(name):
-            self._context.log.info("operator_acted", on=name)
-            return _DONE
-        actor = self._office.report(name)
-        if actor is None:
-            return _NOT_FOUND
-        return Outcome(
-            found=True,
-            refusal=f"The actor {name} {otherwise}, it is {actor.state}: nothing was done.",
-        )
-
-    # Dead letters.
-
-    def _retry(self, letter: DeadLetter) -> Outcome:
-        """Send a message again; its trades are under way from before it is sent, or dead still."""
-        if self._office.report(letter.actor) is None:
-            return Outcome(
-                found=True,
-                refusal=f"The actor {letter.actor} is gone: start it again first, or delete the "
-                "letter.",
-            )
-        ledger, trades = self._context.ledger, trades_in(letter.message)
-        ledger.move(Place.DEAD, Place.QUEUED, trades)
-        if not self._context.ref(letter.actor).offer(letter.message):
-            ledger.move(Place.QUEUED, Place.DEAD, trades)
-            return Outcome(
-                found=True,
-                refusal=f"The mailbox of {letter.actor} takes no more: try again later.",
-            )
-        self._office.dead_letters.remove(letter.id)
-        self._context.log.info("dead_letter_retried", letter=letter.id, to=letter.actor)
-        return _DONE
-
-    def _hand_on(self, name: str, message: Any, complete: Callable[[Any], Any]) -> None:
-        """Hand the question on; what comes back is completed before it reaches the asker."""
-        envelope = self._context.cell.envelope
-        if envelope is not None and envelope.reply_to is not None:
-            envelope.reply_to = _Completed(envelope.reply_to, complete)
-        self._context.forward(name, message)
+    def _ask(self, name: str, message: Any, then: Callable[[Any], None]) -> None:
+        """Ask an actor; `then` gets its reply in its thread, or None when there is none."""
+        if not self._context.send(name, message, _Reply(then)):
+            then(None)
 
 
-class _Completed(pykka.Future[Any]):
-    """Passes a reply on to the asker's future, completed."""
+class _Reply(pykka.Future[Any]):
+    """Hands a reply to a function."""
 
-    def __init__(self, asker: pykka.Future[Any], complete: Callable[[Any], Any]) -> None:
+    def __init__(self, then: Callable[[Any], None]) -> None:
         super().__init__()
-        self._asker = asker
-        self._complete = complete
+        self._then = then
 
     def set(self, value: Any | None = None) -> None:
-        self._asker.set(self._complete(value))
+        self._then(value)
 
-    def set_exception(self, exc_info: Any = None) -> None:
-        self._asker.set_exception(exc_info)
+    def set_exception(self, exc_info: Any = None) -> None:  # noqa: ARG002 - nobody was there, or it failed
+        self._then(None)
+
+
+_ANSWERING = frozenset({"running", "paused"})

@@ -12,7 +12,7 @@ from actors.runtime import Budget, ChildSpec, Exceeded, RestartType
 from actors.tracker.actor import TrackerActor, tracker_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from actors.domain import Mint, Phase
     from actors.routes import WriterRoutes
@@ -32,13 +32,16 @@ class Nursery:
     database may not have that row yet. Bounded: the newest `REMEMBERED_ENDS` mints.
 
     Args:
-        settings: the rules of tracking.
+        settings: gives the settings in force, for the rules of tracking.
         routes: the way to the postgres-writers.
         spooled_end_us: where the rows end that an earlier process has left on disk, by mint.
     """
 
     def __init__(
-        self, settings: Settings, routes: WriterRoutes, spooled_end_us: Mapping[Mint, int]
+        self,
+        settings: Callable[[], Settings],
+        routes: WriterRoutes,
+        spooled_end_us: Mapping[Mint, int],
     ) -> None:
         self._settings = settings
         self._routes = routes
@@ -53,9 +56,12 @@ class Nursery:
         last_row_us = max(track.last_row_us or 0, spooled_us, ended_us) or None
         return msgspec.structs.replace(track, last_row_us=last_row_us)
 
-    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
+    def spec(
+        self, track: TrackMint, phases: tuple[Phase, ...], *, pinned: bool = False
+    ) -> ChildSpec:
         """Describe the tracker of a mint; its state lives in this spec and outlives restarts."""
-        state = tracker_state(track, phases, self._settings)
+        state = tracker_state(track, phases, self._settings())
+        state.life.pinned = pinned
         self._states[track.mint] = state
         return ChildSpec(
             name=tracker_name(track.mint),
@@ -73,11 +79,12 @@ class Nursery:
         """How many trackers know an all-time high."""
         return sum(1 for state in list(self._states.values()) if state.ath is not None)
 
-    def ended(self, mint: Mint) -> None:
-        """Let the state of a tracker go."""
+    def ended(self, mint: Mint) -> int:
+        """Let the state of a tracker go; give how many trades its open window still held."""
         state = self._states.pop(mint, None)
         if state is None:
-            return
+            return 0
         self._ends[mint] = state.covered_until_us
         while len(self._ends) > REMEMBERED_ENDS:
             self._ends.popitem(last=False)
+        return 0 if state.candle is None else state.candle.num_trades

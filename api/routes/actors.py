@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from actors.control import GetActor, GetActors
+from actors.operations import GetRecent
+from api.lens import handled_of
+from api.lens_bodies import RecentResponse
 from api.problems import ProblemError, answers
 from api.schemas import (
     Actor,
@@ -22,8 +25,12 @@ from api.tree import actor_of, tree_of
 
 if TYPE_CHECKING:
     from actors.runtime import ActorReport
+    from actors.runtime.handled import Handled
 
 blueprint = APIBlueprint("actors", __name__, abp_tags=[Tag(name="actors")])
+
+
+_UNKNOWN: Final = "No actor has this name: see /actors for those there are."
 
 
 @blueprint.get("/actors", summary="Every actor", responses=answers(ActorsResponse, 504))
@@ -36,7 +43,7 @@ def list_actors(query: ActorsQuery) -> dict[str, Any]:
         for report in reports
         if query.kind in {None, report.kind} and query.state in {None, report.state}
     ]
-    shown = [actor_of(report, known.plain) for report in found[: query.limit]]
+    shown = [actor_of(report, known.plain) for report in found[query.offset :][: query.limit]]
     return ActorsResponse(actors=shown, count=len(shown), total=len(found)).model_dump()
 
 
@@ -46,8 +53,23 @@ def read_actor(path: ActorPath) -> dict[str, Any]:
     known = services()
     report: ActorReport | None = known.ask(GetActor(path.name))
     if report is None:
-        raise ProblemError(404, "No actor has this name: see /actors for those there are.")
+        raise ProblemError(404, _UNKNOWN)
     return actor_of(report, known.plain).model_dump()
+
+
+@blueprint.get(
+    "/actors/<text:name>/recent",
+    summary="Last messages of an actor",
+    responses=answers(RecentResponse, 404, 504),
+)
+def read_recent(path: ActorPath) -> dict[str, Any]:
+    """Give the last messages the actor has handled, oldest first."""
+    known = services()
+    recent: tuple[Handled, ...] | None = known.ask(GetRecent(path.name))
+    if recent is None:
+        raise ProblemError(404, _UNKNOWN)
+    shown = [handled_of(message, known.redactor) for message in recent]
+    return RecentResponse(actor=path.name, recent=shown, count=len(shown)).model_dump()
 
 
 @blueprint.get(

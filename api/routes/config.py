@@ -1,31 +1,104 @@
-"""The settings in force."""
+"""The settings in force, and their changes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from flask import request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from actors.control import ConfigReloaded as Reloaded
 from actors.control import ReloadConfig
+from actors.operations import ChangeSettings, GetSettingsHistory
 from api.bodies import ConfigReloaded
-from api.problems import answers, changes
+from api.problems import MEDIA_TYPE, ProblemError, answers, changes
 from api.schemas import ConfigResponse
 from api.services import services
+from api.steering import config_of, differences, past_change, settings_of, unusable
+from api.steering_bodies import (
+    ConfigChange,
+    ConfigChanged,
+    ConfigRefused,
+    DryRunQuery,
+    HistoryQuery,
+    HistoryResponse,
+    SettingsResponse,
+)
 from db import phases
-from settings import mask_dsn, mask_url
+from settings import secret_values
 
 if TYPE_CHECKING:
-    from settings import Settings
+    from flask_openapi3.types import ResponseDict
+
+    from actors.operations import ConfigOutcome
+    from settings.store import Change
 
 blueprint = APIBlueprint("config", __name__, abp_tags=[Tag(name="config")])
 
+CHANGE_SECONDS: Final = 15.0
+"""A new DB_DSN is tried before it is taken."""
+_REFUSED: ResponseDict = {
+    400: {
+        "description": "Bad Request",
+        "content": {MEDIA_TYPE: {"schema": ConfigRefused.model_json_schema()}},
+    }
+}
 
-@blueprint.get("/config", summary="Settings in force", responses=answers(ConfigResponse))
+
+@blueprint.get("/config", summary="Settings in force", responses=answers(ConfigResponse, 504))
 def read_config() -> dict[str, Any]:
     """Give the settings in force, secrets masked."""
-    return config_of(services().settings).model_dump()
+    return config_of(services().settings_in_force()).model_dump()
+
+
+@blueprint.get(
+    "/config/settings",
+    summary="Every setting in force",
+    responses=answers(SettingsResponse, 504),
+)
+def read_settings() -> dict[str, Any]:
+    """Give every setting in force, secrets masked, and how a change of it acts."""
+    return settings_of(services().settings_in_force()).model_dump()
+
+
+@blueprint.put(
+    "/config",
+    summary="Change settings",
+    responses={**changes(ConfigChanged, 503, 504), **_REFUSED},
+)
+def change_config(body: ConfigChange, query: DryRunQuery) -> dict[str, Any]:
+    """Change settings in every actor, all or none; they stay over a restart."""
+    known, wanted = services(), body.model_extra or {}
+    _refuse(unusable(wanted))
+    command = ChangeSettings(wanted, by=request.remote_addr or "", dry_run=query.dry_run)
+    with known.limits.changes.taken():
+        outcome: ConfigOutcome = known.ask(command, CHANGE_SECONDS)
+    if outcome.settings is not None:
+        known.redactor.learn(secret_values(outcome.settings))
+    _refuse(tuple(known.redactor.text(error) for error in outcome.errors))
+    return ConfigChanged(
+        message=_message(outcome, query),
+        updated_fields=sorted(wanted),
+        new_config=config_of(outcome.settings),
+        changed=differences(outcome.changed),
+        restarts=outcome.restarts,
+        dry_run=query.dry_run,
+    ).model_dump()
+
+
+@blueprint.get(
+    "/config/history",
+    summary="Who changed which setting",
+    responses=answers(HistoryResponse, 504),
+)
+def list_history(query: HistoryQuery) -> dict[str, Any]:
+    """Give changes of the settings, newest first."""
+    found: tuple[Change, ...] = services().ask(GetSettingsHistory(query.limit, query.offset))
+    shown = [past_change(change) for change in found]
+    return HistoryResponse(
+        changes=shown, count=len(shown), limit=query.limit, offset=query.offset
+    ).model_dump()
 
 
 @blueprint.post(
@@ -47,27 +120,21 @@ def reload_config() -> dict[str, Any]:
         updated = sum(phases.streams_in_phase(connection, phase_id) for phase_id in changed)
     return ConfigReloaded(
         message="Streams and phases were read again.",
-        config=config_of(known.settings),
+        config=config_of(known.settings_in_force()),
         updated_streams=updated,
     ).model_dump()
 
 
-def config_of(settings: Settings) -> ConfigResponse:
-    """Show the settings under the names the API has for them."""
-    url, dsn = settings.n8n_webhook_url, settings.db_dsn
-    return ConfigResponse(
-        n8n_webhook_url=None if url is None else mask_url(url.get_secret_value()),
-        n8n_webhook_method=settings.n8n_webhook_method,
-        db_dsn=None if dsn is None else mask_dsn(dsn.get_secret_value()),
-        coin_cache_seconds=settings.coin_cache_seconds,
-        db_refresh_interval=settings.db_refresh_interval,
-        batch_size=settings.batch_size,
-        batch_timeout=settings.batch_timeout,
-        bad_names_pattern=settings.bad_names_pattern,
-        spam_burst_window=settings.spam_burst_window,
-        sol_reserves_full=settings.sol_reserves_full,
-        whale_threshold_sol=settings.whale_threshold_sol,
-        age_calculation_offset_min=settings.age_calculation_offset_min,
-        trade_buffer_seconds=settings.coin_cache_seconds,
-        ath_flush_interval=settings.ath_flush_interval,
-    )
+def _refuse(errors: tuple[str, ...]) -> None:
+    if errors:
+        raise ProblemError(400, " ".join(errors), errors=errors)
+
+
+def _message(outcome: ConfigOutcome, query: DryRunQuery) -> str:
+    if query.dry_run:
+        return "Nothing was changed; this is what would be."
+    if not outcome.changed:
+        return "These values were in force already."
+    if outcome.restarts:
+        return "The settings are stored; the service drains and starts again with them."
+    return "The settings are changed."

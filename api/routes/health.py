@@ -17,14 +17,24 @@ from api.services import Services, services
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health")])
 
 
-@blueprint.get("/health", summary="State of the service", responses=open_answers(HealthResponse))
+@blueprint.get(
+    "/health",
+    summary="State of the service",
+    responses=open_answers(HealthResponse),
+    openapi_extensions={"security": []},
+)
 def health() -> dict[str, Any]:
     """Say how the feed, the database and the actors are; always with status 200."""
     known = services()
     return _health(known, database_answers=known.database.answers()).model_dump()
 
 
-@blueprint.get("/livez", summary="The process answers", responses=open_answers(Alive))
+@blueprint.get(
+    "/livez",
+    summary="The process answers",
+    responses=open_answers(Alive),
+    openapi_extensions={"security": []},
+)
 def livez() -> dict[str, Any]:
     """Answer, and ask nobody else."""
     return Alive().model_dump()
@@ -34,6 +44,7 @@ def livez() -> dict[str, Any]:
     "/readyz",
     summary="The service does its work",
     responses=open_answers(Ready, 503, 504),
+    openapi_extensions={"security": []},
 )
 def readyz() -> dict[str, Any]:
     """Answer 200 when rows can be written or spooled, the socket is open, streams are loaded."""

@@ -23,7 +23,12 @@ _TEXT: ResponseDict = {
 }
 
 
-@blueprint.get("/metrics", summary="Metrics in Prometheus' text format", responses=_TEXT)
+@blueprint.get(
+    "/metrics",
+    summary="Metrics in Prometheus' text format",
+    responses=_TEXT,
+    openapi_extensions={"security": []},
+)
 def metrics() -> Response:
     """Give every metric, at most one second old."""
     return Response(services().telemetry.render(), content_type=METRICS_CONTENT_TYPE)

@@ -16,8 +16,9 @@ from actors.control import (
     TrackerOverview,
 )
 from actors.domain import FINISHED_PHASE, QUOTE_MINTS, US_PER_SECOND, Mint
-from api.bodies import Done, PhaseChoice, TrackerResponse, TrackerStart, TrackerStarted
-from api.live import overview
+from api.bodies import Done, PhaseChoice, TrackerStart, TrackerStarted
+from api.lens import lens_of
+from api.lens_bodies import LensResponse
 from api.problems import ProblemError, answers, changes, check
 from api.schemas import MintPath  # noqa: TC001 - read at run time
 from api.services import services
@@ -25,7 +26,6 @@ from db import phases, streams
 
 if TYPE_CHECKING:
     from actors.tracker.messages import PhaseChosen
-    from api.services import Services
     from db.pool import Connection
 
 blueprint = APIBlueprint("trackers", __name__, abp_tags=[Tag(name="trackers")])
@@ -39,15 +39,16 @@ _NO_TRACKER: Final = (
 @blueprint.post(
     "/trackers",
     summary="Track a coin",
-    responses=changes(TrackerStarted, 409, 503, success=202),
+    responses=changes(TrackerStarted, 409, 503, 504, success=202),
 )
 def start_tracker(body: TrackerStart) -> tuple[dict[str, Any], int]:
     """Make the coin's stream active; its tracker starts when that is noticed, mostly at once."""
     if body.mint in QUOTE_MINTS:
         raise ProblemError(400, "This is what coins are paid with: give the mint of a coin.")
     known, mint = services(), Mint(body.mint)
+    offset_min = known.settings_in_force().age_calculation_offset_min
     with known.database.connection() as connection:
-        phase_id = _begin(connection, mint, known)
+        phase_id = _begin(connection, mint, known.now_us(), offset_min)
     started = TrackerStarted(message="The coin's stream is active.", mint=mint, phase_id=phase_id)
     return started.model_dump(), 202
 
@@ -55,7 +56,7 @@ def start_tracker(body: TrackerStart) -> tuple[dict[str, Any], int]:
 @blueprint.get(
     "/trackers/<text:mint>",
     summary="A tracked or cached coin, live",
-    responses=answers(TrackerResponse, 404, 504),
+    responses=answers(LensResponse, 404, 504),
 )
 def read_tracker(path: MintPath) -> dict[str, Any]:
     """Give what the coin's tracker holds and does, or what the cache holds of it."""
@@ -63,7 +64,7 @@ def read_tracker(path: MintPath) -> dict[str, Any]:
     found: TrackerOverview = known.ask(GetTracker(Mint(path.mint)))
     if found.actor is None and found.live is None:
         raise ProblemError(404, "This mint is neither tracked nor cached: POST /trackers to start.")
-    return overview(path.mint, found, known.plain).model_dump()
+    return lens_of(path.mint, found, known.redactor).model_dump()
 
 
 @blueprint.delete(
@@ -122,8 +123,10 @@ def restart_tracker(path: MintPath) -> dict[str, Any]:
     return Done(message="The tracker's instance is replaced.").model_dump()
 
 
-def _begin(connection: Connection, mint: Mint, known: Services) -> int:
+def _begin(connection: Connection, mint: Mint, now_us: int, offset_min: int) -> int:
     """Make a stream active and return the phase it begins in.
+
+    `offset_min` is what a coin counts as younger than it is.
 
     Raises:
         ProblemError: it is active already, or no phase is for a coin of its age.
@@ -134,11 +137,10 @@ def _begin(connection: Connection, mint: Mint, known: Services) -> int:
     stream = streams.get_stream(connection, mint)
     if stream is not None and stream["is_active"]:
         raise ProblemError(409, "This mint has an active stream: see /trackers/{mint}.")
-    now_us = known.now_us()
     streams.start_stream(connection, mint, usable[0].id, now_us)
     [begun] = streams.read_streams(connection, [mint])
     age_us = now_us - (begun.created_us or now_us)
-    age_min = age_us / _US_PER_MINUTE - known.settings.age_calculation_offset_min
+    age_min = age_us / _US_PER_MINUTE - offset_min
     if age_min >= max(phase.max_age_minutes for phase in usable):
         raise ProblemError(
             409,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from actors.operations import GetSettings
 from api import create_app
 from db import create_pool
 from telemetry import Telemetry
@@ -50,7 +51,9 @@ def app_of(supervisor: FakeSupervisor, telemetry: Telemetry) -> Callable[..., Fl
     """Make an application over a pool, configured by an environment."""
 
     def make(pool: Pool, **environ: str) -> Flask:
-        return create_app(supervisor, settings_of(**environ), telemetry, pool)
+        settings = settings_of(**environ)
+        supervisor.replies[GetSettings] = settings
+        return create_app(supervisor, settings, telemetry, pool)
 
     return make
 

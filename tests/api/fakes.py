@@ -18,6 +18,7 @@ from actors.control import (
     TrackerReport,
 )
 from actors.domain import FeedState, Mint, Wallet
+from actors.operations import GetSettings
 from actors.runtime import ActorReport
 from api import NotAnswered
 from settings import Settings, load
@@ -147,6 +148,7 @@ class FakeSupervisor:
             GetFeed: FEED,
             GetLedger: LEDGER,
             GetLiveCoin: None,
+            GetSettings: settings_of(),
         }
         self.silent: str | None = None
         self.asked: list[Any] = []

@@ -51,6 +51,13 @@ OTHERS = [
         ("[::2]:8000", False),
         ("", False),
         (None, False),
+        # Two headers, as the server joins them.
+        ("localhost, evil.example", False),
+        ("localhost:8000, evil.example", False),
+        ("localhost:, evil.example:8000", False),
+        ("[::1]:8000, evil.example", False),
+        ("localhost:80:80", False),
+        ("[::1", False),
     ],
 )
 def test_host_is_a_loopback_or_an_allowed_name(host: str | None, allowed: bool) -> None:
@@ -244,6 +251,22 @@ def test_document_describes_every_path(lonely: FlaskClient) -> None:
         "/trackers/{mint}/phase",
         "/trackers/{mint}/revive",
         "/trackers/{mint}/restart",
+        "/trackers/{mint}/pause",
+        "/trackers/{mint}/resume",
+        "/trackers/{mint}/pin",
+        "/trackers/{mint}/unpin",
+        "/trackers/{mint}/trace",
+        "/trackers/{mint}/tap",
+        "/trackers/{mint}/journal",
+        "/trackers/{mint}/why",
+        "/actors/{name}/recent",
+        "/actors/dispatcher",
+        "/actors/postgres-writer",
+        "/actors/trackers",
+        "/config/settings",
+        "/config/history",
+        "/dossiers",
+        "/dossiers/{id}",
     }
 
 
@@ -292,23 +315,71 @@ def test_document_has_an_example_of_everything_that_is_sent(lonely: FlaskClient)
     ]
     assert schemas["Phase"]["properties"]["name"]["example"] == "Baby Zone"
     assert schemas["PhaseUpdate"]["properties"]["name"]["example"] == "Baby Zone"
-    assert bodies == {"PhaseCreate", "PhaseUpdate", "TrackerStart", "PhaseChoice"}
+    assert bodies == {
+        "PhaseCreate",
+        "PhaseUpdate",
+        "TrackerStart",
+        "PhaseChoice",
+        "TraceChoice",
+        "DispatcherSize",
+        "WritersSize",
+        "TrackersSize",
+        "MailboxSize",
+        "ConfigChange",
+    }
     assert without == []
 
 
-def test_document_names_no_security_without_a_token(
+def test_document_names_no_security_without_a_token(lonely: FlaskClient) -> None:
+    document = lonely.get("/openapi.json").json
+
+    assert document is not None
+    assert document["components"].get("securitySchemes") == {}
+    assert "security" not in document
+
+
+def test_document_asks_for_the_token_everywhere_but_at_the_probes(
     app_of: Callable[..., Flask], no_pool: Pool
 ) -> None:
-    documents = [
-        app_of(no_pool, **environ).test_client().get("/openapi.json", headers=headers).json
-        for environ, headers in (
-            ({}, {}),
-            ({"API_TOKEN": "hunter2"}, {"Authorization": "Bearer hunter2"}),
-        )
-    ]
+    client = app_of(no_pool, API_TOKEN="hunter2").test_client()
 
-    schemes = [document["components"].get("securitySchemes") for document in documents if document]
-    assert schemes == [{}, {"bearer": {"type": "http", "scheme": "bearer"}}]
+    document = client.get("/openapi.json", headers={"Authorization": "Bearer hunter2"}).json
+
+    assert document is not None
+    schemes = document["components"]["securitySchemes"]
+    assert schemes == {"bearer": {"type": "http", "scheme": "bearer"}}
+    assert document["security"] == [{"bearer": []}]
+    without = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if operation.get("security") == []
+    }
+    assert without == set(PROBES)
+
+
+def test_every_list_has_a_limit(lonely: FlaskClient) -> None:
+    document = lonely.get("/openapi.json").json
+
+    assert document is not None
+    limits = {
+        path: parameter["schema"]
+        for path, operations in document["paths"].items()
+        for parameter in operations.get("get", {}).get("parameters", [])
+        if parameter["name"] == "limit"
+    }
+    assert set(limits) == {
+        "/actors",
+        "/config/history",
+        "/database/metrics",
+        "/database/streams",
+        "/dead-letters",
+        "/dossiers",
+        "/feed/gaps",
+        "/trackers/{mint}/journal",
+    }
+    assert all(schema["minimum"] == 1 for schema in limits.values())
+    assert all(schema["maximum"] in {200, 1000} for schema in limits.values())
 
 
 def test_body_over_the_limit_without_a_length_is_refused(lonely: FlaskClient) -> None:

@@ -347,6 +347,16 @@ CHANGES = [
     ("POST", f"/trackers/{MINT}/restart"),
     ("DELETE", "/dead-letters/1"),
     ("POST", "/dead-letters/1/retry"),
+    ("POST", f"/trackers/{MINT}/pause"),
+    ("POST", f"/trackers/{MINT}/resume"),
+    ("POST", f"/trackers/{MINT}/pin"),
+    ("POST", f"/trackers/{MINT}/unpin"),
+    ("POST", f"/trackers/{MINT}/trace"),
+    ("PATCH", "/actors/dispatcher"),
+    ("PATCH", "/actors/postgres-writer"),
+    ("PATCH", "/actors/trackers"),
+    ("PATCH", "/actors/discovery"),
+    ("PUT", "/config"),
 ]
 
 

@@ -52,6 +52,13 @@ class KeptHistory:
             if record.at_us >= since_us and (before_seq is None or record.seq < before_seq):
                 yield record
 
+    def steps(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+    ) -> Iterator[Any]:
+        for record in self.records(since_us=since_us, before_seq=before_seq, mint=mint):
+            yield None
+            yield record
+
 
 class Running:
     """A started system and what its probes were told."""

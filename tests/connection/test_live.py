@@ -14,8 +14,10 @@ import trustme
 from actors.connection import (
     ConnectionActor,
     GetFeed,
+    GetRoute,
     Resubscribe,
     RouteMint,
+    RouteReport,
     StartReading,
     StopReading,
     UnrouteMint,
@@ -35,7 +37,7 @@ from actors.discovery.messages import RouteClosed, RouteSwitched
 from actors.domain import Coin, FeedState, Migration, Mint, Place, Trade
 from actors.postgres_writer.messages import GapRecorded
 from actors.runtime import ChildSpec
-from actors.tracker.messages import CoverageChanged
+from actors.tracker.messages import CoverageChanged, TradesUnparked
 from tests.connection.feed_server import LIMIT_S, Client, FeedServer
 from tests.connection.system import Running, running
 from tests.connection.test_frames import BUY, CREATE
@@ -670,7 +672,9 @@ def test_trades_of_a_tracker_that_takes_none_are_parked_and_come_in_order_later(
         assert run.ask_feed().parked_from_us is None
 
 
-def test_a_route_that_is_closed_with_trades_parked_ends_before_them(server: FeedServer) -> None:
+def test_a_route_that_is_closed_keeps_what_is_parked_until_its_tracker_takes_it(
+    server: FeedServer,
+) -> None:
     with running(server.uri) as run:
         run.tell(RouteMint(A))
         client = server.client()
@@ -680,10 +684,78 @@ def test_a_route_that_is_closed_with_trades_parked_ends_before_them(server: Feed
         parked_from_us = run.ask_feed().parked_from_us
 
         run.tell(UnrouteMint(A))
+        run.wait_for(DISCOVERY, RouteClosed, 1)
+        assert run.ask_feed().parked_from_us == parked_from_us
 
-        closed = run.wait_for(DISCOVERY, RouteClosed, 1)[0]
-        assert closed.at_us == parked_from_us
+        run.tracker(A)
+        run.wait_for(tracker_name(A), RouteClosed, 1)
+        assert [type(each) for each in run.told[tracker_name(A)]] == [
+            Trade,
+            TradesUnparked,
+            RouteClosed,
+        ]
         assert run.ask_feed().parked_from_us is None
+
+
+def test_what_is_known_of_a_route_is_told(server: FeedServer) -> None:
+    server.acknowledges = False
+    with running(server.uri) as run:
+
+        def route(mint: Mint = A) -> RouteReport:
+            report = run.system.ask(CONNECTION, GetRoute(mint), LIMIT_S)
+            assert isinstance(report, RouteReport)
+            return report
+
+        assert route(B) == RouteReport(
+            mint=B,
+            routed=False,
+            subscription=None,
+            covered=False,
+            parked_trades=0,
+            parked_from_us=None,
+            last_subscribed_us=None,
+        )
+        client = server.client()
+        asked_us = run.system.clock.now_us()
+        run.tell(RouteMint(A))
+        client.next_keys()
+        told_us = run.system.clock.now_us()
+        first = route()
+        assert (first.routed, first.subscription, first.covered) == (True, "sent", False)
+        assert first.last_subscribed_us is not None
+        assert asked_us - 1_000 <= first.last_subscribed_us <= told_us + 1_000
+
+        client.send(buy(A, 1), buy(A, 2))
+        wait_until(lambda: route().parked_trades == 2)
+        second = route()
+        assert (second.subscription, second.covered) == ("acknowledged", True)
+        assert second.parked_from_us == run.ask_feed().parked_from_us
+
+
+def test_changed_settings_act_on_an_open_connection(server: FeedServer) -> None:
+    with running(server.uri, subscribe_batch_size=50, subscribe_batch_interval=60.0) as run:
+        client = server.client()
+        run.wait_for_state(FeedState.LIVE)
+        run.tell(WatchMint(A))
+        assert client.next_keys() == ["MintA"]
+        run.tell(WatchMint(B), WatchMint(Mint("MintC")))
+        run.ask_feed()
+
+        # When batches are smaller and more frequent, and pings are asked for
+        run.system.change_settings(
+            run.system.settings.model_copy(
+                update={
+                    "subscribe_batch_size": 1,
+                    "subscribe_batch_interval": 0.01,
+                    "ws_ping_interval": 0.05,
+                }
+            )
+        )
+
+        # Then keys that wait for their batch leave, one in each call, and pings are sent
+        assert client.next_keys() == ["MintB"]
+        assert client.next_keys() == ["MintC"]
+        wait_until(lambda: server.pings >= 2)
 
 
 def test_full_mailboxes_stop_reading_and_the_clock(server: FeedServer) -> None:

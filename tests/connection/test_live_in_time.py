@@ -235,3 +235,46 @@ def test_failed_actor_does_not_dial_after_the_stop(live: Live, server: FeedServe
 
     assert server._clients.empty()
     assert live.state.status.state is FeedState.OFFLINE
+
+
+def test_changed_pause_ends_a_longer_one_that_has_begun(live: Live, server: FeedServer) -> None:
+    # Given a connection that is tried again after a minute
+    live.system.change_settings(
+        live.system.settings.model_copy(
+            update={"ws_retry_delay": 60.0, "ws_max_retry_delay": 60.0, "ws_uri": server.uri}
+        )
+    )
+    live.tell(StartReading())
+    live.poll_until(lambda: not server._clients.empty())
+    server.client().drop()
+    live.poll_until(lambda: live.state.status.state is FeedState.OFFLINE)
+    live.system.advance(2)
+    live.report()
+    assert server._clients.empty()
+
+    # When a second is enough
+    live.system.change_settings(
+        live.system.settings.model_copy(
+            update={"ws_retry_delay": 1.0, "ws_max_retry_delay": 1.0, "ws_connection_timeout": 30.0}
+        )
+    )
+    live.system.run()
+
+    # Then it is tried at once, and the next silence is noticed by the new bound as well
+    live.poll_until(lambda: not server._clients.empty())
+    live.poll_until(lambda: live.state.status.is_live)
+    live.system.advance(31)
+    live.poll_until(lambda: live.state.status.state is FeedState.SILENT)
+
+
+def test_changed_pause_does_not_shorten_a_ban(live: Live, server: FeedServer) -> None:
+    server.refusals = [(403, "no")]
+    live.tell(StartReading())
+    live.poll_until(lambda: live.state.status.state is FeedState.BANNED)
+    live.system.change_settings(
+        live.system.settings.model_copy(update={"ws_retry_delay": 0.1, "ws_max_retry_delay": 0.1})
+    )
+    live.system.advance(60)
+    live.report()
+    assert server._clients.empty()
+    assert live.state.status.state is FeedState.BANNED

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import structlog
 
 from actors.connection import ConnectionActor, ConnectionState
 from actors.connection.dispatch import NoJournal
-from actors.connection.intake import Arrived
+from actors.connection.frames import decode
+from actors.connection.intake import Arrived, sort_slice
 from actors.connection.journal_records import Fact, Frame
 from actors.connection.messages import (
     ReleaseJournal,
@@ -49,10 +51,18 @@ from actors.supervisor.drain import DrainPlan
 from actors.supervisor.roster import Roster
 from actors.tracker.messages import CoverageChanged, TradesRemembered
 from settings import Secret, Settings
-from tests.supervisor.scripted import PHASES, T0_US, RealTrackers, StandInWriter, create, trade
+from tests.supervisor.scripted import (
+    PHASES,
+    T0_US,
+    RealTrackers,
+    StandInWriter,
+    create,
+    means,
+    trade,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from actors.connection.journal_records import Record
@@ -99,6 +109,11 @@ class ListedJournal(NoJournal):
             if record.at_us >= since_us:
                 yield record
 
+    def steps(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+    ) -> Iterator[Record | None]:
+        raise AssertionError("nothing is parked here")
+
     @property
     def last_seq(self) -> int:
         return max((record.seq for record in self.all), default=0)
@@ -123,6 +138,11 @@ def journal(*entries: Arrived | Fact) -> ListedJournal:
 
 def released(at_us: int, before_us: int) -> Fact:
     return Fact(0, at_us, "released", None, {"before_us": before_us})
+
+
+def started(at_us: int, mint: Mint, rows_end_us: int | None = None) -> Fact:
+    details = {} if rows_end_us is None else {"rows_end_us": rows_end_us}
+    return Fact(0, at_us, "tracker_started", mint, {**details})
 
 
 def stopped(at_us: int, mint: Mint, *, ended: bool = False) -> Fact:
@@ -211,6 +231,10 @@ class Line:
         self._actor.hear(frames)
         self.system.run()
 
+    def places(self) -> dict[str, int]:
+        assert self.system.ledger.balanced
+        return {place: trades for place, trades in self.system.ledger.read()[1].items() if trades}
+
     @property
     def feed_us(self) -> int:
         return self.system.wheel.feed_us
@@ -261,15 +285,11 @@ class House(Line):
         self.exit_codes: list[int] = []
         system = self.system
         state = SupervisorState(Roster(100), DrainPlan(timeout_s=20.0), T0_US)
+        nursery = RealTrackers(system.settings)
         system.start(
             SUPERVISOR,
             lambda context: SupervisorActor(
-                context,
-                state=state,
-                tree=system,
-                nursery=RealTrackers(system.settings),
-                writers=(writer_name(0),),
-                finished=self.exit_codes.append,
+                context, state=state, means=means(system, nursery, self.exit_codes.append)
             ),
         )
         system.start(writer_name(0), lambda context: StandInWriter(context, self.written))
@@ -296,10 +316,6 @@ class House(Line):
     def told_n8n(self) -> list[Mint]:
         return [each.coin.mint for each in self.discovered if isinstance(each, CoinDiscovered)]
 
-    def places(self) -> dict[str, int]:
-        assert self.system.ledger.balanced
-        return {place: trades for place, trades in self.system.ledger.read()[1].items() if trades}
-
 
 def stream(mint: Mint, rows_end_us: int | None = None) -> TrackMint:
     return TrackMint(mint, 1, T0_US, "stream", last_row_us=rows_end_us)
@@ -313,13 +329,12 @@ def trades_of_a(*seconds: float) -> list[Arrived]:
 
 
 def found(history: ListedJournal, tail_us: int) -> tuple[int, dict[Mint, int]]:
-    search: Generator[None, None, tuple[int, dict[Mint, int]]] = needed_from(history, tail_us)
+    search = needed_from(history, tail_us)
     while True:
         try:
             next(search)
         except StopIteration as end:
-            answer: tuple[int, dict[Mint, int]] = end.value
-            return answer
+            return end.value.needed_us, end.value.stopped
 
 
 def test_journal_without_a_note_is_needed_from_its_beginning() -> None:
@@ -535,6 +550,113 @@ def test_stop_in_the_middle_of_a_replay_closes_routes_at_its_position() -> None:
     assert [each.at_us for each in line.told[TRACKER_A].of(RouteClosed)] == [s(2) + 1]
 
 
+class Poisoned(Probed):
+    """Decoding the frames of some seconds fails, each time it is tried."""
+
+    def __init__(self, records: ListedJournal, patch: pytest.MonkeyPatch, *seconds: float) -> None:
+        super().__init__(records)
+        self.tried: list[int] = []
+
+        def decode_or_fail(frame: bytes, seq: int, at_us: int) -> Any:
+            if at_us in map(s, seconds):
+                self.tried.append(at_us)
+                raise RuntimeError("as told")
+            return decode(frame, seq, at_us)
+
+        for module in ("recovery", "intake"):
+            patch.setattr(f"actors.connection.{module}.decode", decode_or_fail)
+
+    @property
+    def failures(self) -> int:
+        return self.system.report(CONNECTION).restarts  # type: ignore[union-attr]  # it is there
+
+
+def test_frame_that_always_fails_is_left_out_alone_and_the_replay_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = trades_of_a(1, 1.01, 1.02, 1.03, 2)
+    with structlog.testing.capture_logs() as logs:
+        line = Poisoned(journal(*frames), monkeypatch, 1.01)
+        line.hear(*trades_of_a(10))
+        line.begin(RouteMint(A))
+        line.recover()
+
+    told = [each.arrived_us for each in line.told[TRACKER_A].of(Trade)]
+    assert told == [s(1), s(1.02), s(1.03), s(2), s(10)]
+    (skipped,) = [log for log in logs if log["event"] == "frame_left_out"]
+    assert (skipped["log_level"], skipped["seq"], skipped["at_us"]) == ("error", 2, s(1.01))
+    assert line.system.ledger.balanced
+
+
+def test_frames_that_fail_in_one_slice_cost_less_than_the_budget_of_restarts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Poisoned(journal(*trades_of_a(1, 1.01, 1.02, 1.03)), monkeypatch, 1, 1.02)
+    line.begin(RouteMint(A))
+    line.recover()
+
+    assert [each.arrived_us for each in line.told[TRACKER_A].of(Trade)] == [s(1.01), s(1.03)]
+    assert line.failures <= 5
+
+
+def test_live_frame_that_fails_behind_the_tail_is_left_out_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Probed(journal(*trades_of_a(1)))
+    line.hear(*trades_of_a(10, 10.01, 10.02))
+    line.begin(RouteMint(A))
+
+    def sort_or_fail(arrived: Any, *rest: Any) -> Any:
+        if any(each.at_us == s(10.01) for each in arrived):
+            raise RuntimeError("as told")
+        return sort_slice(arrived, *rest)
+
+    monkeypatch.setattr("actors.connection.recovery.sort_slice", sort_or_fail)
+    line.recover()
+
+    told = [each.arrived_us for each in line.told[TRACKER_A].of(Trade)]
+    assert told == [s(1), s(10), s(10.02)]
+    assert line.places() == {"queued": 3, "dead": 1}
+
+
+def test_frame_left_out_once_is_left_out_by_the_next_process_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = Poisoned(journal(*trades_of_a(1, 1.01, 1.02)), monkeypatch, 1.01)
+    first.begin(RouteMint(A))
+    first.recover()
+
+    second = Poisoned(first.journal, monkeypatch, 1.01)
+    second.begin(RouteMint(A))
+    second.recover()
+
+    assert [each.arrived_us for each in second.told[TRACKER_A].of(Trade)] == [s(1), s(1.02)]
+    assert (second.tried, second.failures) == ([], 0)
+
+
+def test_books_hold_each_trade_once_when_a_slice_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Probed(journal(*trades_of_a(1), trade("B", s(1.01), 9, SOL), *trades_of_a(1.02)))
+    line.begin(RouteMint(A), RouteMint(B))
+    line.step()
+    park = line._actor._dispatch.parking.holds  # type: ignore[union-attr]  # it is started
+    failed: list[Mint] = []
+
+    def fail_once_at_b(mint: Mint) -> bool:
+        if mint == B and not failed:
+            failed.append(mint)
+            raise RuntimeError("as told")
+        return park(mint)
+
+    monkeypatch.setattr(line._actor._dispatch.parking, "holds", fail_once_at_b)  # type: ignore[union-attr]  # as above
+    line.recover()
+
+    # The tracker of A is told its trades twice and enters the second time as duplicates.
+    assert [len(line.told[name].of(Trade)) for name in (TRACKER_A, "tracker:B")] == [4, 1]
+    assert line.places() == {"queued": 5}
+
+
 # The whole path.
 
 
@@ -641,6 +763,24 @@ def test_coin_that_began_and_ended_without_a_row_is_replayed() -> None:
     house.drain()
 
     assert sum(candle.num_buys for candle in house.candles()) == 2
+
+
+def test_coin_cut_by_a_drain_that_ended_after_the_restart_is_not_written_over_its_rows() -> None:
+    house = House(
+        journal(
+            create("A", s(0)),
+            *trades_of_a(1, 2),
+            started(s(1), A),
+            stopped(s(2) + 1, A),
+            started(s(6), A, s(2) + 1),
+            *trades_of_a(7, 8),
+            stopped(s(11), A, ended=True),
+        )
+    )
+    house.recover()
+    house.drain()
+
+    assert house.candles() == []
 
 
 def test_coin_in_a_batch_on_disk_is_not_told_to_n8n_under_a_second_id(tmp_path: Path) -> None:

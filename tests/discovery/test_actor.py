@@ -23,6 +23,8 @@ from actors.routes import WriterRoutes
 from actors.runtime import Flush
 from actors.runtime.seeded import ProbeHandle, SeededSystem
 from actors.stream_watch.messages import StreamChangePending
+from actors.supervisor.accounts import trades_in
+from actors.tracker import TrackerActor, tracker_state
 from actors.tracker.messages import CreatorBuy, HandOverDone, PhasesChanged
 from settings import Settings
 from tests.discovery.builders import START_US, coin, migration, trade
@@ -47,6 +49,9 @@ class House:
 
     def __post_init__(self) -> None:
         self.system = SeededSystem(seed=self.seed, settings=self.settings)
+        self.system.on_dead_letter = lambda letter: self.system.ledger.move(
+            Place.QUEUED, Place.DEAD, trades_in(letter.message)
+        )
         self.state = DiscoveryState(self.settings)
         self.supervisor = self.system.probe("supervisor")
         self.connection = self.system.probe("connection")
@@ -290,14 +295,80 @@ def test_trade_and_migration_that_come_here_after_the_hand_over_are_forwarded(
     assert house.places() == {"queued": 1}
 
 
-def test_trades_that_the_tracker_does_not_take_are_parked(house: House) -> None:
+def paused_tracker(house: House) -> tuple[ProbeHandle, Any]:
+    tracker = house.system.probe("tracker:MintA")
+    mailbox = house.system._cells["tracker:MintA"].mailbox
+    mailbox.pause()
+    return tracker, mailbox
+
+
+def test_first_trade_of_a_coin_reaches_a_tracker_that_takes_no_data(house: House) -> None:
+    tracker, _ = paused_tracker(house)
+    house.tell(RouteSwitched(A))
+    house.receive(coin())
+
+    assert tracker.messages == [HandOverDone(A, None), coin().buy, HandOverDone(A, coin())]
+    assert house.places() == {"queued": 1}
+
+
+def test_facts_of_a_coin_without_a_first_trade_reach_a_tracker_that_takes_no_data(
+    house: House,
+) -> None:
+    tracker, _ = paused_tracker(house)
+    house.tell(RouteSwitched(A))
+    house.receive(coin(with_buy=False))
+
+    assert tracker.messages == [HandOverDone(A, None), HandOverDone(A, coin(with_buy=False))]
+
+
+def test_trades_from_before_the_route_reach_a_tracker_that_takes_no_data(house: House) -> None:
+    tracker, _ = paused_tracker(house)
     house.receive(coin(), trade(seq=2))
     house.tell(RouteSwitched(A))
     house.receive(trade(seq=7))
 
-    assert house.places() == {"parked": 3}
-    assert house.value("mintwatch_trades_parked_total") == 3
+    assert tracker.of(Trade) == [coin().buy, trade(seq=2), trade(seq=7)]
+    assert house.places() == {"queued": 3}
     assert house.system.letters() == []
+
+
+def test_first_trade_that_a_full_tracker_gets_late_counts_in_its_candle(house: House) -> None:
+    # Given a real tracker whose data lane is closed
+    phases = (Phase(1, "Baby Zone", 5, 0, 10),)
+    track = TrackMint(A, 1, START_US, "stream")
+    state = tracker_state(track, phases, house.settings)
+    house.system.start(
+        "tracker:MintA", lambda context: TrackerActor(context, state, WriterRoutes(1))
+    )
+    house.tell(RouteSwitched(A))
+    mailbox = house.system._cells["tracker:MintA"].mailbox
+    mailbox.pause()
+
+    # When the create comes behind the start of its stream
+    house.receive(coin())
+    mailbox.resume()
+    house.system.run()
+
+    # Then its trade is counted, and the creator known
+    assert house.places() == {"open": 1}
+    assert state.candle is not None
+    assert state.candle.num_buys == 1
+    assert state.creator == "Creator"
+
+
+def test_trades_of_a_tracker_that_is_gone_are_a_dead_letter_that_can_be_sent_again(
+    house: House,
+) -> None:
+    house.receive(coin(), trade(seq=2))
+    house.tell(RouteSwitched(A))
+    assert house.places() == {"dead": 2}
+
+    (letter,) = house.system.letters()
+    assert (letter.actor, letter.reason) == ("tracker:MintA", "gone")
+    tracker = house.system.probe("tracker:MintA")
+    house.system.tell(letter.actor, letter.message)
+    house.system.run()
+    assert tracker.messages == [coin().buy, trade(seq=2), HandOverDone(A, coin())]
 
 
 def test_closed_route_makes_later_trades_orphans(house: House) -> None:
@@ -500,3 +571,110 @@ def test_a_coin_that_was_too_old_gets_no_trade_although_its_timer_comes_later() 
 
     assert house.supervisor.messages == []
     assert house.places() == {"expired": 1, "orphan": 1}
+
+
+# Settings.
+
+
+def change(house: House, **settings: Any) -> None:
+    house.system.change_settings(house.system.settings.model_copy(update=settings))
+    house.system.run()
+
+
+def test_smaller_cache_lets_the_oldest_coins_go_at_once() -> None:
+    house = House(Settings(spam_burst_threshold=100))
+    house.receive(*(coin(f"Mint{number}", number, at_s=number) for number in range(1, 5)))
+    house.connection.clear()
+
+    change(house, coin_cache_max=2)
+
+    assert house.connection.messages == [UnwatchMint(Mint("Mint1")), UnwatchMint(Mint("Mint2"))]
+    assert house.places() == {"cached": 2, "evicted": 2}
+    assert house.value("unified_cache_size") == 2
+    assert house.status().oldest_us == START_US + 3 * SECOND
+
+
+def test_shorter_time_in_the_cache_acts_at_once_and_a_longer_one_too(house: House) -> None:
+    house.receive(coin("MintA", 1), coin("MintB", 2, at_s=50, name="Beta", symbol="BET"))
+    house.advance(60)
+
+    change(house, coin_cache_seconds=30)
+    assert house.places() == {"cached": 1, "expired": 1}
+
+    change(house, coin_cache_seconds=300)
+    house.advance(349)
+    assert house.places() == {"cached": 1, "expired": 1}
+    house.advance(351)
+    assert house.places() == {"expired": 2}
+
+
+def test_changed_filter_decides_on_the_next_create_and_remembers_the_last_ones(
+    house: House,
+) -> None:
+    house.receive(coin("MintA", 1))
+    change(house, bad_names_pattern="beta", spam_burst_threshold=1)
+    house.receive(
+        coin("MintB", 2, name="Beta", symbol="B"),
+        coin("MintC", 3, at_s=1, symbol="C"),
+        coin("MintD", 4, name="rug", symbol="D"),
+    )
+
+    assert [told.coin.mint for told in house.n8n.of(CoinDiscovered)] == ["MintA", "MintD"]
+    assert house.value("unified_coins_filtered_total", reason="bad_name") == 1
+    assert house.value("unified_coins_filtered_total", reason="spam_burst") == 1
+
+
+def test_changed_activation_acts_with_the_next_trade(house: House) -> None:
+    house.receive(coin(), trade(seq=2), trade(seq=3))
+    change(house, activation="trades", activation_min_trades=4)
+    assert house.supervisor.of(TrackMint) == []
+
+    house.receive(trade(seq=4))
+    assert [track.mint for track in house.supervisor.of(TrackMint)] == ["MintA"]
+
+
+# The timeline.
+
+
+def told_of(house: House, mint: str = "MintA") -> list[tuple[str, dict[str, Any]]]:
+    notes = house.system.chronicle.of(Mint(mint)) or ()
+    assert {note.actor for note in notes} <= {"discovery"}
+    return [(note.what, note.details) for note in notes]
+
+
+def test_timeline_of_a_coin_that_is_tracked() -> None:
+    house = House(Settings(activation="trades", activation_min_trades=2))
+    house.system.probe("tracker:MintA")
+    house.receive(coin(), trade(seq=2), trade(seq=3))
+    house.tell(RouteSwitched(A))
+
+    assert told_of(house) == [
+        ("discovered", {"name": "Alpha", "symbol": "ALP", "price_sol": 2.8e-8}),
+        ("cached", {}),
+        ("activated", {"by": "trades", "trades": 2}),
+        ("handed_over", {"trades": 3}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "last"),
+    [("time", "expired"), ("migration", "graduated_in_cache"), ("bound", "evicted")],
+)
+def test_timeline_says_how_a_coin_left_the_cache(house: House, how: str, last: str) -> None:
+    house.receive(coin(), trade(seq=2))
+    match how:
+        case "time":
+            house.advance(121)
+        case "migration":
+            house.receive(migration())
+        case _:
+            change(house, coin_cache_max=0)
+
+    assert [what for what, _ in told_of(house)] == ["discovered", "cached", last]
+    assert told_of(house)[-1] == (last, {"trades": 2})
+
+
+def test_timeline_of_a_filtered_coin_has_the_reason(house: House) -> None:
+    house.receive(coin(name="Rug me"))
+
+    assert told_of(house) == [("filtered", {"reason": "bad_name", "name": "Rug me"})]

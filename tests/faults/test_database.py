@@ -11,11 +11,11 @@ import pytest
 from db.migrate import migrate
 from tests.e2e.rows import query, rows
 from tests.faults.world import TRADES_PER_SECOND, World, eventually
+from tests.support.postgres import PostgresServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    from tests.support.postgres import PostgresServer
 
 _SESSIONS = """
 SELECT pid FROM pg_stat_activity
@@ -25,15 +25,19 @@ WHERE datname = current_database() AND application_name LIKE 'mintwatch%%'
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("end", [PostgresServer.kill, PostgresServer.stop_immediately])
 def test_server_that_dies_and_comes_back_gets_every_row(
-    seconds: int, own_postgres: PostgresServer, tmp_path: Path
+    end: Callable[[PostgresServer], None],
+    seconds: int,
+    own_postgres: PostgresServer,
+    tmp_path: Path,
 ) -> None:
     dsn = own_postgres.dsn("mintwatch")
     migrate(dsn)
     with World(tmp_path, dsn) as world:
         world.start()
         eventually(lambda: rows(dsn), what="first rows")
-        own_postgres.kill()
+        end(own_postgres)
         world.receive(seconds * TRADES_PER_SECOND, 2.0 * seconds + 10)
         own_postgres.start()
         before = len(rows(dsn))
@@ -42,16 +46,37 @@ def test_server_that_dies_and_comes_back_gets_every_row(
         world.check()
 
 
-def test_sessions_that_are_ended_one_by_one_cost_no_row(dsn: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [3, pytest.param(30, marks=pytest.mark.soak)])
+def test_server_that_is_restarted_again_and_again_gets_every_row(
+    times: int, own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    dsn = own_postgres.dsn("mintwatch")
+    migrate(dsn)
+    with World(tmp_path, dsn) as world:
+        world.start()
+        eventually(lambda: rows(dsn), what="first rows")
+        for _ in range(times):
+            own_postgres.stop()
+            own_postgres.start()
+            world.receive(TRADES_PER_SECOND)
+        world.finish()
+        world.check()
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(30, marks=pytest.mark.soak)])
+def test_sessions_that_are_ended_one_by_one_cost_no_row(
+    rounds: int, dsn: str, tmp_path: Path
+) -> None:
     with World(tmp_path, dsn) as world:
         world.start()
         eventually(lambda: rows(dsn), what="first rows")
         ended = set()
-        for (pid,) in query(dsn, _SESSIONS):
-            query(dsn, "SELECT pg_terminate_backend(%s)", (pid,))
-            ended.add(pid)
-            world.receive(200)
-        assert len(ended) >= 2
+        for _ in range(rounds):
+            for (pid,) in query(dsn, _SESSIONS):
+                query(dsn, "SELECT pg_terminate_backend(%s)", (pid,))
+                ended.add(pid)
+                world.receive(200)
+        assert len(ended) >= 2 * rounds
         world.finish()
         world.check()
 

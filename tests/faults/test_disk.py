@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -67,6 +67,37 @@ def test_journal_that_cannot_be_written_is_said_and_stops_nothing(
     assert not any(stream.is_graduated for stream in streams(dsn).values())
     check_totals(rows(dsn), [trade for trade in sent if trade.mint in streams(dsn)])
     assert "Traceback" not in world.service.log
+
+
+@pytest.mark.root
+def test_state_dir_that_fills_up_and_is_emptied_again_loses_nothing(
+    dsn: str, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    with small_disk(state, "size=32m"), World(tmp_path, dsn) as world:
+        world.start()
+        eventually(lambda: rows(dsn), what="rows")
+        filler = fill(state)
+        eventually(lambda: journal_state(world) in {"failed", "full"}, 40, "a loud state")
+        before = len(rows(dsn))
+        eventually(lambda: len(rows(dsn)) > before, what="rows, all the same")
+        filler.unlink()
+        eventually(lambda: journal_state(world) == "ok", 60, "a journal that is written again")
+        world.receive(400)
+        world.finish()
+        sent = independent.trades(independent.read(tmp_path / "sent.jsonl"))
+
+    check_totals(rows(dsn), [trade for trade in sent if trade.mint in streams(dsn)])
+    assert "Traceback" not in world.service.log
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte free on the file system of a folder."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
 
 
 @pytest.mark.soak

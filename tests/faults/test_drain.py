@@ -77,6 +77,24 @@ def test_rows_spooled_while_the_server_is_away_are_written_by_the_next_run(
         world.check()
 
 
+def test_second_signal_while_the_server_is_away_ends_at_once_and_loses_nothing(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    dsn = own_postgres.dsn("mintwatch")
+    migrate(dsn)
+    with World(tmp_path, dsn) as world:
+        world.start()
+        eventually(lambda: rows(dsn), what="first rows")
+        own_postgres.kill()
+        world.receive(600)
+        world.interrupt()
+        own_postgres.start()
+        world.start()
+        world.receive(200)
+        world.finish()
+        world.check()
+
+
 def test_restarts_inside_one_window_give_spans_that_touch(dsn: str, tmp_path: Path) -> None:
     with World(tmp_path, dsn, window_seconds=60) as world:
         world.start()

@@ -36,6 +36,26 @@ def test_drops_cost_no_more_than_the_gaps_say(drops: int, dsn: str, tmp_path: Pa
         assert any(start <= away.until_us and end >= away.from_us for start, end in gaps)
 
 
+def test_silence_is_ended_by_another_connection_and_is_in_the_gaps(
+    dsn: str, tmp_path: Path
+) -> None:
+    with World(tmp_path, dsn, WS_CONNECTION_TIMEOUT=2, WS_RETRY_DELAY="0.05") as world:
+        world.start()
+        for _ in range(2):
+            world.receive(400)
+            world.silence()
+        world.receive(400)
+        world.finish()
+        world.check()
+        gaps = query(dsn, _GAPS)
+
+    for away in world.away[:2]:
+        # Nobody hears that the silence has begun: the gap is as long as nothing came.
+        assert any(
+            start <= away.from_us + 500_000 and end - start >= 2_000_000 for start, end in gaps
+        )
+
+
 def test_frames_that_come_again_after_a_reconnect_or_a_crash_count_once(
     dsn: str, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 BEFORE_KILL_US = 100_000
 """What is on its way from the market to the journal may be lost with the process."""
 ACTIVATION_MIN_TRADES = 2
+DRAIN_TIMEOUT_S = 15
 TRADES_PER_SECOND = 400
 
 
@@ -90,6 +91,7 @@ class World:
             "SUBSCRIBE_BATCH_INTERVAL": "0.2",
             "ACTIVATION": "trades",
             "ACTIVATION_MIN_TRADES": ACTIVATION_MIN_TRADES,
+            "DRAIN_TIMEOUT": DRAIN_TIMEOUT_S,
             **NO_FILTER,
             **settings,
         }
@@ -135,47 +137,66 @@ class World:
 
     def _ledger(self) -> dict[str, Any] | None:
         with suppress(requests.RequestException):
-            return self.service.json("/ledger")
+            return self.service.ledger()
         assert self.service.process.poll() is None, "mintwatch has ended"
         return None
 
     def kill(self) -> None:
         """End the service with SIGKILL. Until data come again the market speaks to nobody."""
-        from_us = _now_us() - BEFORE_KILL_US
         self.service.kill9()
-        self.away.append(Away(from_us, _now_us()))
+        self._note_end()
 
-    def stop(self) -> None:
+    def stop(self, limit_s: float = DRAIN_TIMEOUT_S + 5) -> None:
         """End the service in order."""
-        from_us = _now_us() - BEFORE_KILL_US
-        assert self.service.stop() == 0
+        assert self.service.stop(limit_s) == 0
         self.stops += 1
-        self.away.append(Away(from_us, _now_us()))
+        self._note_end()
+
+    def _note_end(self) -> None:
+        ending_us = self.service.ending_us
+        assert ending_us is not None
+        self.away.append(Away(ending_us - BEFORE_KILL_US, _now_us()))
 
     def drop(self, *, mid_frame: bool) -> None:
         """Have the market drop the connection, and wait for the next one."""
+        self._reconnect("drop", mid_frame=mid_frame)
+
+    def silence(self) -> None:
+        """Have the market say nothing on this connection, and wait for the next one."""
+        self._reconnect("silence", what="all")
+
+    def _reconnect(self, kind: str, **fields: object) -> None:
         connections = self.market.stats()["connections"]
         from_us = _now_us()
-        self.market.fault("drop", mid_frame=mid_frame)
+        self.market.fault(kind, **fields)
         eventually(lambda: self.market.stats()["connections"] != connections, what="a reconnect")
         self.away.append(Away(from_us, _now_us()))
 
     def interrupt(self) -> None:
         """Ask for an orderly end twice: the second signal ends the service at once."""
-        from_us = _now_us() - BEFORE_KILL_US
         self.service.signal()
         self.service.wait_log("draining")
         self.service.signal()
         assert self.service.wait(5) == 128 + signal.SIGTERM
         self.stops += 1
-        self.away.append(Away(from_us, _now_us()))
+        self._note_end()
 
     def finish(self) -> None:
         """Let the market fall silent and the service take everything in; check it; end it."""
         self.market.fault("hold")
         self.rest()
         check_health(self.service)
+        self.check_actors()
         self.stop()
+
+    def check_actors(self) -> None:
+        """Check that nobody is dead, in quarantine or on the way back."""
+        states = Counter(
+            (actor["kind"], actor["state"])
+            for kind in ("", "?kind=tracker")
+            for actor in self.service.json(f"/actors{kind}")["actors"]
+        )
+        assert {state for _, state in states} == {"running"}, f"not all run: {dict(states)}"
 
     def rest(self) -> None:
         """Wait until nothing more comes in and nothing queues; the market has to be held."""
@@ -184,7 +205,7 @@ class World:
         def is_quiet() -> bool:
             if self.service.json("/health").get("recovering"):
                 return False
-            last.append(self.service.json("/ledger"))
+            last.append(self.service.ledger())
             return len(last) > 1 and last[-1]["received"] == last[-2]["received"]
 
         eventually(is_quiet, 40, "quiet")

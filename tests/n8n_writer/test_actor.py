@@ -37,6 +37,7 @@ class MemoryStore:
         self.batches: list[CoinBatch] = []
         self.full = False
         self.mark = mark
+        self.max_bytes = 0
         self.keeps = False
         """True: it cannot remove."""
 
@@ -60,8 +61,11 @@ class MemoryStore:
     def batched_seq(self) -> int:
         return self.mark
 
-    def count(self) -> int:
-        return len(self.batches)
+    def coins(self) -> int:
+        return sum(len(batch.coins) for batch in self.batches)
+
+    def resize(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
 
     def _check(self, broken: bool) -> None:
         if broken:
@@ -74,6 +78,7 @@ class FakeTransport:
 
     answers: list[Outcome] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
     known: Outcome = Failure.TIMEOUT
     waiting: Callable[[Outcome], None] | None = None
     closed: int = 0
@@ -81,6 +86,7 @@ class FakeTransport:
     def start(self, request: Request, timeout_s: float, reply: Callable[[Outcome], None]) -> None:
         assert self.waiting is None, "a second request in flight"
         self.requests.append(json.loads(request.body or b"null"))
+        self.urls.append(request.url)
         if self.answers:
             reply(self.answers.pop(0))
         else:
@@ -138,6 +144,14 @@ class House:
     def tell(self, message: Any) -> None:
         self.system.tell("n8n-writer", message)
         self.system.run()
+
+    def change(self, **changes: Any) -> None:
+        self.system.change_settings(self.system.settings.model_copy(update=changes))
+        self.system.run()
+
+    def notes(self, mint: str) -> list[tuple[str, dict[str, Any]]]:
+        notes = self.system.chronicle.of(Mint(mint)) or ()
+        return [(note.what, note.details) for note in notes]
 
     def answer(self, outcome: Outcome) -> None:
         self.transport.answer(outcome)
@@ -523,3 +537,154 @@ def test_coin_that_is_too_long_for_a_get_is_a_dead_letter() -> None:
     assert house.transport.requests == []
     assert [letter.reason for letter in house.system.letters()] == ["refused"]
     assert house.stored() == []
+
+
+def test_coins_of_small_batches_of_an_earlier_run_are_counted_exactly() -> None:
+    store = MemoryStore()
+    before = House(store=store)
+    before.discover("A", "B", "C")
+    before.system.stop("n8n-writer")
+
+    house = House(Settings(n8n_webhook_url=URL, batch_size=100), store=store)
+
+    assert house.status().waiting == 3
+
+
+def test_a_changed_address_is_tried_at_once_although_the_old_one_had_refused_us(
+    house: House,
+) -> None:
+    house.discover("A", "B")
+    house.answer(Answer(401))
+    assert house.status().state == "stopped"
+
+    house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
+
+    assert house.sent() == [("batch1", ["A", "B"])] * 2
+    assert house.transport.urls[-1] == "https://n8n.example/webhook/new"
+    house.answer(Answer(200))
+    assert (house.status().state, house.status().last_error) == ("up", None)
+
+
+def test_changed_credentials_are_tried_at_once(house: House) -> None:
+    house.discover("A", "B")
+    house.answer(Answer(403))
+
+    house.change(n8n_auth_header=Secret("X-Key: right"))
+
+    assert len(house.sent()) == 2
+
+
+def test_an_address_that_is_set_for_the_first_time_begins_with_the_backlog() -> None:
+    store = MemoryStore()
+    House(store=store).discover("A", "B")
+    house = House(Settings(batch_size=2), store=store)
+    assert house.status().state == "off"
+
+    house.change(n8n_webhook_url=URL)
+    house.answer(Answer(200))
+    house.discover("C", "D")
+
+    assert [mints for _, mints in house.sent()] == [["A", "B"], ["C", "D"]]
+    assert house.status().state == "up"
+
+
+def test_an_address_that_is_taken_away_leaves_everything_on_disk(house: House) -> None:
+    house.discover("A", "B", "C")
+    house.change(n8n_webhook_url=None)
+    house.system.advance(200)
+
+    assert house.status().state == "off"
+    assert house.stored() == ["batch1", "batch2"]
+    assert len(house.sent()) == 1
+    assert house.status().needed_from_us is None
+
+
+def test_a_request_that_the_old_address_never_answers_does_not_keep_the_new_one_waiting(
+    house: House,
+) -> None:
+    house.discover("A", "B")
+    house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
+
+    assert house.sent() == [("batch1", ["A", "B"])] * 2
+    house.answer(Answer(200))
+    assert house.stored() == []
+
+
+def test_a_batch_that_the_old_address_has_accepted_is_not_sent_to_the_new_one(
+    house: House,
+) -> None:
+    house.transport.known = Answer(200)
+    house.discover("A", "B")
+    house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
+
+    assert len(house.sent()) == 1
+    assert house.stored() == []
+    assert house.discovery.of(CoinsDelivered) == [CoinsDelivered((Mint("A"), Mint("B")))]
+
+
+def test_refusals_of_the_old_address_do_not_count_against_a_batch_at_the_new_one(
+    house: House,
+) -> None:
+    house.transport.answers = [Answer(400), Answer(400)]
+    house.discover("A", "B")
+    house.system.advance(1.0)
+    house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
+    house.answer(Answer(400))
+
+    assert house.system.letters() == []
+    assert house.stored() == ["batch1"]
+
+
+def test_a_change_of_something_else_leaves_a_pause_and_a_request_alone(house: House) -> None:
+    house.discover("A", "B")
+    house.change(max_trackers=7)
+    assert len(house.sent()) == 1
+
+    house.answer(Failure.CONNECTION)
+    house.change(max_trackers=8)
+    assert len(house.sent()) == 1
+
+
+def test_a_smaller_batch_size_sends_what_waits_at_once() -> None:
+    house = House(Settings(n8n_webhook_url=URL, batch_size=10))
+    house.discover("A", "B", "C")
+    house.change(batch_size=3)
+
+    assert [mints for _, mints in house.sent()] == [["A", "B", "C"]]
+
+
+def test_a_shorter_batch_timeout_counts_from_its_change() -> None:
+    house = House(Settings(n8n_webhook_url=URL, batch_size=10, batch_timeout=300))
+    house.discover("A")
+    house.change(batch_timeout=10)
+
+    house.system.advance(9.9)
+    assert house.sent() == []
+    house.system.advance(0.2)
+    assert [mints for _, mints in house.sent()] == [["A"]]
+
+
+def test_the_bound_of_the_spool_follows_the_settings(house: House) -> None:
+    house.change(spool_max_mb=7)
+
+    assert house.store.max_bytes == 7 << 20
+
+
+def test_the_timeline_names_the_batch_the_attempt_and_the_answer(house: House) -> None:
+    house.discover("A", "B")
+    house.answer(Answer(500))
+    house.system.advance(1.0)
+    house.answer(Answer(201))
+
+    assert house.notes("A") == [
+        ("n8n_stored", {"batch_id": "batch1"}),
+        ("n8n_sent", {"batch_id": "batch1", "attempt": 2, "status": 201}),
+    ]
+
+
+def test_the_timeline_says_of_which_coin_n8n_was_not_told() -> None:
+    house = House(Settings(n8n_webhook_url=URL, batch_size=1))
+    house.discover("A")
+    house.answer(Answer(413))
+
+    assert house.notes("A")[-1] == ("n8n_dead", {"batch_id": "batch1"})

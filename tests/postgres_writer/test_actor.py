@@ -13,17 +13,17 @@ from structlog.testing import capture_logs
 from actors.domain import FeedGap, Mint, Place
 from actors.postgres_writer import PostgresWriterActor, WriterState, WriterStatus
 from actors.postgres_writer import outbox as outbox_module
+from actors.postgres_writer.batch import mint_of
 from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
     GapRecorded,
-    ResizeBatches,
     StreamEnded,
     StreamPhaseChanged,
 )
 from actors.runtime.messages import Flush
 from actors.runtime.seeded import SeededSystem
-from actors.spool import Entry, Spool
+from actors.spool import Entry, Spool, StoredEntry
 from settings import load
 from tests.postgres_writer.items import START_US, TRADES_PER_CANDLE, ath, closed, started
 
@@ -45,9 +45,11 @@ class ListDatabase:
         self.rows: dict[tuple[Mint, int], int] = {}
         self.away: Exception | None = None
         self.bad_mints: dict[str, Exception] = {}
+        self.bad_changes: dict[str, Exception] = {}
         self.forgotten = 0
         self.closed = False
         self.tries = 0
+        self.whale_lamports = 0
 
     def write(self, contents: Contents, limit_s: float | None) -> int:
         self.tries += 1
@@ -56,10 +58,16 @@ class ListDatabase:
         for candle in contents.candles:
             if candle.mint in self.bad_mints:
                 raise self.bad_mints[candle.mint]
+        for change in contents.changes:
+            if mint_of(change) in self.bad_changes:
+                raise self.bad_changes[mint_of(change) or ""]
         new = [c for c in contents.candles if (c.mint, c.timestamp_us) not in self.rows]
         self.rows |= {(c.mint, c.timestamp_us): c.num_trades for c in new}
         self.batches.append(contents)
         return len(new)
+
+    def mark_whales(self, lamports: int) -> None:
+        self.whale_lamports = lamports
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -116,6 +124,11 @@ class Rig:
             self.system.tell(WRITER, item)
         self.system.run()
 
+    def change(self, **changes: Any) -> None:
+        settings = self.system.settings.model_copy(update=changes)
+        self.system.change_settings(settings)
+        self.system.run()
+
     def status(self) -> WriterStatus:
         status = self.system.status_of(WRITER)
         assert isinstance(status, WriterStatus)
@@ -168,17 +181,26 @@ def test_what_exceeds_a_batch_leaves_in_further_ones_in_order(rig: Rig) -> None:
     assert rig.database.cells == [("A", number) for number in range(25)]
 
 
-def test_a_resized_batch_acts_at_once(rig: Rig) -> None:
+def test_a_changed_batch_acts_at_once(rig: Rig) -> None:
     rig.tell(cells("A", 3))
 
-    rig.tell([ResizeBatches(rows=3)])
+    rig.change(db_batch_size=3)
     assert len(rig.database.batches) == 1
 
-    rig.tell([ResizeBatches(age_ms=5_000), closed("A", 7)])
+    rig.change(db_batch_timeout_ms=5_000)
+    rig.tell([closed("A", 7)])
     rig.system.advance(4.9)
     assert len(rig.database.batches) == 1
     rig.system.advance(0.1)
     assert len(rig.database.batches) == 2
+
+
+def test_only_a_change_of_the_pool_costs_connections(rig: Rig) -> None:
+    rig.change(whale_threshold_sol=2.5, db_batch_size=50)
+    assert (rig.database.whale_lamports, rig.database.forgotten) == (2_500_000_000, 0)
+
+    rig.change(db_statement_timeout=7.0)
+    assert rig.database.forgotten == 1
 
 
 def test_committed_trades_are_so_in_the_ledger_metrics_and_status(rig: Rig) -> None:
@@ -380,6 +402,64 @@ def test_past_the_bound_of_memory_the_oldest_rows_go_to_disk_and_are_delivered_f
     assert rig.spooled() == []
     assert rig.trades(Place.COMMITTED) == 50 * TRADES_PER_CANDLE
     assert rig.trades(Place.SPOOLED) == 0
+
+
+def test_rows_that_find_the_mailbox_full_are_written_or_spooled_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "MEMORY_ROWS", 20)
+    rig = Rig(tmp_path)
+    rig.start()
+    rig.system._cells[WRITER].mailbox.capacity = 5
+    rig.database.away = AWAY
+    everything = [started("A"), *cells("A", 50), ath("A", 2.0), StreamPhaseChanged(Mint("A"), 2)]
+
+    rig.tell(everything)
+
+    assert rig.system.letters() == []
+    status = rig.status()
+    assert status.rows_waiting <= 20
+    assert status.rows_spooled > 0
+    rig.database.away = None
+    rig.system.advance(1.0)
+    rig.system.advance(0.2)
+    assert rig.database.cells == [("A", number) for number in range(50)]
+    assert rig.trades(Place.COMMITTED) == 50 * TRADES_PER_CANDLE
+    assert rig.system.ledger.balanced
+
+
+def test_a_dead_candle_that_is_sent_again_is_committed_once_in_rows_and_books(rig: Rig) -> None:
+    rig.database.bad_mints["X"] = errors.CheckViolation("violates check constraint")
+    rig.tell([closed("X", 0)])
+    rig.system.advance(0.2)
+    (letter,) = rig.system.letters()
+    rig.database.bad_mints.clear()
+    rig.tell(cells("X", 3, first=1))
+    rig.system.advance(0.2)
+
+    rig.system.ledger.move(Place.DEAD, Place.QUEUED, TRADES_PER_CANDLE)
+    rig.system.tell(WRITER, letter.message)
+    rig.system.run()
+    rig.system.advance(0.2)
+
+    assert rig.database.cells == [("X", 1), ("X", 2), ("X", 3), ("X", 0)]
+    assert rig.trades(Place.DEAD) == 0
+    assert rig.trades(Place.COMMITTED) == 4 * TRADES_PER_CANDLE
+    assert rig.status().oldest_waiting_us is None
+    assert rig.system.ledger.balanced
+
+
+def test_an_unreadable_entry_that_is_sent_again_is_a_dead_letter_again(rig: Rig) -> None:
+    rig.system.ledger.receive(Place.DEAD, 4)
+    entry = StoredEntry(id=7, kind="CandleClosed", key="A", payload=b"\xc1", weight=4, put_us=0)
+
+    rig.tell([entry])
+
+    assert [(letter.message, letter.reason) for letter in rig.system.letters()] == [
+        (entry, "refused")
+    ]
+    assert rig.trades(Place.DEAD) == 4
+    assert rig.system._cells[WRITER].restarts == 0
 
 
 def test_what_is_in_memory_is_on_disk_after_the_stop_and_delivered_by_the_next_process(
@@ -629,7 +709,6 @@ def test_rows_of_a_mint_are_committed_in_order_whatever_happens_to_the_database(
             case 2 if chance.random() < 0.3:
                 rig.system.stop(WRITER)
                 rig.state = WriterState(adopt=False)
-                rig.state.spooled_trades = rig.trades(Place.SPOOLED)
                 rig.start()
             case _:
                 mint = chance.choice("ABC")

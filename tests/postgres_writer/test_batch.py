@@ -200,7 +200,7 @@ ITEMS: list[Item] = [
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: type(item).__name__)
 def test_an_item_comes_back_from_the_spool_as_it_was(item: Item) -> None:
     entry = encode(item)
-    stored = StoredEntry(1, entry.kind, entry.key, entry.payload, entry.trades, 0)
+    stored = StoredEntry(1, entry.kind, entry.key, entry.payload, entry.weight, 0)
 
     assert decode(stored) == item
 
@@ -226,7 +226,7 @@ def test_mint_trades_and_rows_of_an_item(
 def test_an_entry_carries_the_mint_and_the_trades() -> None:
     entry = encode(closed("A", 0))
 
-    assert (entry.kind, entry.key, entry.trades) == ("CandleClosed", "A", 5)
+    assert (entry.kind, entry.key, entry.weight) == ("CandleClosed", "A", 5)
 
 
 @pytest.mark.parametrize(

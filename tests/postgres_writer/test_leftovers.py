@@ -60,7 +60,7 @@ def test_streams_that_ended_are_named_once_a_change_and_restarted_ones_are_not(
 
 
 def test_an_unreadable_entry_hides_nothing_else(spool: Spool) -> None:
-    broken = Entry(kind="CandleClosed", payload=b"\xc1", key="B", trades=0)
+    broken = Entry(kind="CandleClosed", payload=b"\xc1", key="B", weight=0)
     spool.put(WRITER, [encode(closed("A", 1)), broken], now_us=1)
 
     assert read_leftovers(spool, "postgres-writer:").rows_end_us.keys() == {A}
@@ -75,8 +75,8 @@ def test_other_owners_and_an_empty_spool_say_nothing(spool: Spool) -> None:
 
 def test_a_mark_outlives_entries_and_never_falls(spool: Spool) -> None:
     assert spool.mark("n8n-writer") == 0
-    spool.put("n8n-writer", [Entry(kind="n8n", payload=b"x", key="1", trades=0)], 1, mark=7)
-    spool.put("n8n-writer", [Entry(kind="n8n", payload=b"y", key="2", trades=0)], 1, mark=3)
+    spool.put("n8n-writer", [Entry(kind="n8n", payload=b"x", key="1", weight=0)], 1, mark=7)
+    spool.put("n8n-writer", [Entry(kind="n8n", payload=b"y", key="2", weight=0)], 1, mark=3)
     spool.remove_key("n8n-writer", "1")
     spool.remove_key("n8n-writer", "2")
 

@@ -29,9 +29,9 @@ class CountedHistory(KeptHistory):
 
     asked = 0
 
-    def records(self, **criteria: Any) -> Iterator[Any]:
+    def steps(self, **criteria: Any) -> Iterator[Any]:
         self.asked += 1
-        return super().records(**criteria)
+        return super().steps(**criteria)
 
 
 class Idle(Actor):

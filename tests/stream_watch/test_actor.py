@@ -12,10 +12,10 @@ from actors.control import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.domain import AllTimeHigh, Mint, Phase, Wallet
 from actors.runtime.seeded import Probe, SeededSystem
 from actors.stream_watch import (
-    ChangeRefresh,
     PollNow,
     StreamChangePending,
     StreamChangesCommitted,
+    StreamChangesGivenUp,
     StreamWatchActor,
     WatchState,
     WatchStatus,
@@ -349,13 +349,103 @@ def test_poll_now_reads_at_once(rig: Rig) -> None:
 
 def test_a_changed_interval_acts_at_once(rig: Rig) -> None:
     running(rig)
-    rig.tell(ChangeRefresh(60.0))
+    rig.system.change_settings(rig.system.settings.model_copy(update={"db_refresh_interval": 60}))
+    rig.system.run()
+    rig.news()
     rig.database.set(stream("MintA"))
 
     rig.system.advance(59.0)
     assert rig.news() == []
     rig.system.advance(1.0)
     assert rig.news() == ["track MintA"]
+
+
+def given_up(rig: Rig, *, active: bool) -> Rig:
+    """A change of ours to MintA was announced and then refused by the database."""
+    rig.tell(StreamChangePending(A, active=active))
+    rig.tell(StreamChangesGivenUp((A,)))
+    return rig
+
+
+def test_a_stream_whose_beginning_was_given_up_is_what_the_database_says(rig: Rig) -> None:
+    given_up(running(rig), active=True)
+
+    assert rig.news() == ["untrack MintA"]
+    assert rig.status().pending == 0
+
+
+def test_a_stream_whose_phase_change_was_given_up_stays_tracked(rig: Rig) -> None:
+    given_up(running(rig, stream("MintA")), active=True)
+    rig.system.advance(10.0)
+
+    assert rig.news() == []
+    assert rig.status().pending == 0
+
+
+def test_a_stream_whose_end_was_given_up_is_not_begun_again_for_that(rig: Rig) -> None:
+    given_up(running(rig, stream("MintA")), active=False)
+    rig.notify("MintA")
+    rig.system.advance(25.0)
+
+    assert rig.news() == []
+    assert (rig.status().pending, rig.status().active) == (0, 0)
+
+
+def test_a_stream_whose_end_was_given_up_begins_again_once_others_restart_it(rig: Rig) -> None:
+    given_up(running(rig, stream("MintA")), active=False)
+    rig.database.set(stream("MintA", active=False))
+    rig.system.advance(10.0)
+    rig.database.set(stream("MintA"))
+    rig.notify("MintA")
+
+    assert rig.news() == ["track MintA"]
+
+
+def test_a_change_that_is_committed_after_all_lets_the_database_rule_again(rig: Rig) -> None:
+    given_up(running(rig, stream("MintA")), active=False)
+    rig.tell(StreamChangesCommitted((A,)))
+    rig.system.advance(10.0)
+
+    assert rig.news() == ["track MintA"]
+
+
+def test_of_two_changes_the_last_one_to_end_settles_the_mint(rig: Rig) -> None:
+    running(rig, stream("MintA"))
+    rig.tell(StreamChangePending(A, active=True))
+    rig.tell(StreamChangePending(A, active=False))
+    rig.tell(StreamChangesGivenUp((A,)))
+    assert rig.state.watch.pending == {A: False}
+
+    rig.database.set(stream("MintA", active=False))
+    rig.tell(StreamChangesCommitted((A,)))
+    rig.database.set(stream("MintA"))
+    rig.notify("MintA")
+    assert rig.news() == ["track MintA"]
+
+
+def test_a_mailbox_that_is_full_still_takes_what_ends_a_change(rig: Rig) -> None:
+    running(rig)
+    rig.system._cells["stream-watch"].mailbox.capacity = 0
+    rig.tell(StreamChangePending(A, active=True))
+    rig.tell(StreamChangesCommitted((A,)))
+
+    assert rig.status().pending == 0
+
+
+def test_the_timeline_says_what_showed_a_stream_active_or_not(rig: Rig) -> None:
+    running(rig, stream("MintA"))
+    rig.database.set(stream("MintB"), stream("MintA", active=False))
+    rig.notify("MintB")
+    rig.system.advance(10.0)
+
+    notes = {mint: rig.system.chronicle.of(mint) or () for mint in (A, B)}
+    assert [(note.what, note.details) for note in notes[A]] == [
+        ("stream_seen_active", {"by": "poll"}),
+        ("stream_seen_inactive", {"by": "poll"}),
+    ]
+    assert [(note.what, note.details) for note in notes[B]] == [
+        ("stream_seen_active", {"by": "notification"})
+    ]
 
 
 def test_our_own_changes_override_the_database_until_they_are_committed(rig: Rig) -> None:

@@ -32,6 +32,7 @@ from actors.supervisor import SupervisorActor, SupervisorState
 from actors.supervisor.drain import DrainPlan
 from actors.supervisor.roster import Roster
 from settings import Settings
+from tests.supervisor.means import Book, means
 
 A, B, C, D = (Mint(letter) for letter in "ABCD")
 PHASES = (Phase(1, "Baby Zone", 5, 0, 10), Phase(99, "Finished", 0, 1440, 1440))
@@ -72,6 +73,16 @@ class FakeTree:
         self.revived: list[str] = []
         self.restarted: list[str] = []
         self.dead_letters = system.dead_letters
+        self.dossiers = system.dossiers
+        self.chronicle = system.chronicle
+        self.tap = system.tap
+        self.recent = system.recent
+        self.timers_of = system.timers_of
+        self.set_capacity = system.set_capacity
+        self.change_settings = system.change_settings
+        self.paused: set[str] = set()
+        self.threads = 1
+        self.traced: list[tuple[str, float]] = []
         self.states: dict[str, CellState] = dict.fromkeys(SYSTEM, CellState.RUNNING)
 
     def start_child(self, spec: ChildSpec) -> Ref:
@@ -97,6 +108,25 @@ class FakeTree:
         self.restarted.append(name)
         return True
 
+    def pause(self, name: str) -> bool:
+        if name in self.paused or self.states.get(name) is not CellState.RUNNING:
+            return False
+        self.paused.add(name)
+        return True
+
+    def resume(self, name: str) -> bool:
+        if name not in self.paused:
+            return False
+        self.paused.remove(name)
+        return True
+
+    def trace(self, name: str, seconds: float) -> bool:
+        self.traced.append((name, seconds))
+        return name in self.states
+
+    def resize_threads(self, threads: int) -> None:
+        self.threads = threads
+
     def state_of(self, name: str) -> CellState | None:
         return self.states.get(name)
 
@@ -113,20 +143,24 @@ class FakeNursery:
     def __init__(self) -> None:
         self.tracks: list[TrackMint] = []
         self.phases: list[tuple[Phase, ...]] = []
+        self.pinned: list[bool] = []
         self.ends: list[Mint] = []
+        self.open_trades = 0
 
     def completed(self, track: TrackMint) -> TrackMint:
         return track
 
-    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
+    def spec(self, track: TrackMint, phases: tuple[Phase, ...], *, pinned: bool) -> ChildSpec:
         self.tracks.append(track)
         self.phases.append(phases)
+        self.pinned.append(pinned)
         return ChildSpec(
             f"tracker:{track.mint}", "tracker", Actor, Actor, restart=RestartType.TRANSIENT
         )
 
-    def ended(self, mint: Mint) -> None:
+    def ended(self, mint: Mint) -> int:
         self.ends.append(mint)
+        return self.open_trades
 
 
 class Decider(Probe):
@@ -145,10 +179,16 @@ class Decider(Probe):
 class Scene:
     """The supervisor with `limit` places, DRAIN_TIMEOUT 20 s, two writers, and phases loaded."""
 
-    def __init__(self, *, limit: int = 100, phases: tuple[Phase, ...] = PHASES) -> None:
-        self.system = SeededSystem(settings=Settings())
+    def __init__(
+        self, *, limit: int = 100, phases: tuple[Phase, ...] = PHASES, **settings: Any
+    ) -> None:
+        given = {"max_trackers": limit, "postgres_writers": len(WRITERS)} | settings
+        self.system = SeededSystem(settings=Settings(**given))
         self.tree = FakeTree(self.system)
         self.nursery = FakeNursery()
+        self.book = Book()
+        self.shared: list[int] = []
+        self.spool_is_locked = False
         self.exit_codes: list[int] = []
         self.discovery_decides = True
         self.probes: dict[str, ProbeHandle] = {
@@ -164,17 +204,27 @@ class Scene:
             started_us=self.system.manual_clock.now_us(),
             phases=phases,
         )
+        self._means = means(
+            self.tree,
+            self.nursery,
+            self.exit_codes.append,
+            writers=len(WRITERS),
+            book=self.book,
+            share_spool=self._share,
+        )
+        self.routes = self._means.routes
         self.system.start(
             SUPERVISOR,
             lambda context: SupervisorActor(
                 context,
                 state=self.state,
-                tree=self.tree,
-                nursery=self.nursery,
-                writers=WRITERS,
-                finished=self.exit_codes.append,
+                means=self._means,
             ),
         )
+
+    def _share(self, writers: int) -> bool:
+        self.shared.append(writers)
+        return not self.spool_is_locked
 
     def tell(self, *messages: Any) -> None:
         for message in messages:

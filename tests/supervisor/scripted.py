@@ -40,6 +40,7 @@ from actors.supervisor.drain import DrainPlan
 from actors.supervisor.roster import Roster
 from actors.tracker import TrackerActor, TrackerState, tracker_state
 from settings import Settings
+from tests.supervisor.means import means
 
 if TYPE_CHECKING:
     import random
@@ -164,8 +165,9 @@ class RealTrackers:
             return track
         return msgspec.structs.replace(track, last_row_us=known.covered_until_us)
 
-    def spec(self, track: TrackMint, phases: tuple[Phase, ...]) -> ChildSpec:
+    def spec(self, track: TrackMint, phases: tuple[Phase, ...], *, pinned: bool) -> ChildSpec:
         state = tracker_state(self.completed(track), phases, self._settings)
+        state.life.pinned = pinned
         self._states[track.mint] = state
         return ChildSpec(
             name=f"tracker:{track.mint}",
@@ -176,8 +178,9 @@ class RealTrackers:
             exceeded=Exceeded.QUARANTINE,
         )
 
-    def ended(self, mint: Mint) -> None:
-        pass
+    def ended(self, mint: Mint) -> int:
+        candle = self._states[mint].candle
+        return 0 if candle is None else candle.num_trades
 
 
 class House:
@@ -196,17 +199,14 @@ class House:
         system.on_dead_letter = lambda letter: system.ledger.move(
             Place.QUEUED, Place.DEAD, trades_in(letter.message)
         )
-        state = SupervisorState(Roster(100), DrainPlan(timeout_s=20.0), T0_US)
+        state = self.supervisor = SupervisorState(Roster(100), DrainPlan(timeout_s=20.0), T0_US)
         nursery = RealTrackers(system.settings)
         system.start(
             SUPERVISOR,
             lambda context: SupervisorActor(
                 context,
                 state=state,
-                tree=system,
-                nursery=nursery,
-                writers=(writer_name(0),),
-                finished=self.exit_codes.append,
+                means=means(system, nursery, self.exit_codes.append),
             ),
         )
         for name in (writer_name(0), N8N_WRITER):

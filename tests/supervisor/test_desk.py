@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from actors.connection.messages import GetRoute
 from actors.control import (
+    CONNECTION,
     DISCOVERY,
     STREAM_WATCH,
     SUPERVISOR,
@@ -103,8 +105,16 @@ def test_tracker_that_does_not_run_is_described_without_asking_it() -> None:
 def test_coin_that_nobody_can_describe_is_answered_all_the_same() -> None:
     house = House(0, [])
     house.system.stop(DISCOVERY)
+    house.system.stop(CONNECTION)
 
     assert house.system.ask(SUPERVISOR, GetTracker(A)) == TrackerOverview(None, None)
+
+
+def test_overview_has_what_the_connection_does_for_the_mint(scene: Scene) -> None:
+    scene.tracker(A)
+
+    assert scene.ask(GetTracker(A)).route == f"reply of {CONNECTION}"
+    assert scene.told(CONNECTION)[-1] == GetRoute(A)
 
 
 def test_phase_is_chosen_by_the_tracker(scene: Scene) -> None:

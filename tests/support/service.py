@@ -2,7 +2,8 @@
 
 `Service(folder, **settings)` is a context manager. The process gets a session, a working folder,
 a STATE_DIR and an environment of its own, and whatever is left of it at the end is killed. When a
-test fails inside the `with`, the end of the log is shown.
+test fails inside the `with`, the end of the log is shown. Before it is told to end, or killed, its
+ledger must balance, wherever the API gives it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sysconfig
 import tempfile
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from tests.support.books import check_answer
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 COMMAND = Path(sysconfig.get_path("scripts")) / "mintwatch"
 _HTTP_LIMIT_S = 10.0
 _SHOWN_CHARACTERS = 12_000
+_ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 _ADDRESS = re.compile(r"look at +http://127\.0\.0\.1:(\d+)/health")
 
 
@@ -41,6 +45,8 @@ class Service:
         self._home = tempfile.TemporaryDirectory(prefix="mintwatch-e2e-")
         self._log = Path(self._home.name) / "log"
         self._last_log: str | None = None
+        self.ending_us: int | None = None
+        """When it was first told to end, or was killed; microseconds UTC."""
         given = {name: str(value) for name, value in settings.items()}
         defaults = {"STATE_DIR": str(folder), "API_PORT": "0", "DRAIN_TIMEOUT": "15"}
         environment = {
@@ -51,6 +57,8 @@ class Service:
             **defaults,
             **given,
         }
+        token = given.get("API_TOKEN")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(COMMAND), "run"],
@@ -93,7 +101,17 @@ class Service:
 
     def get(self, path: str) -> requests.Response:
         """Ask the API."""
-        return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=_HTTP_LIMIT_S)
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, body: object = None) -> requests.Response:
+        """Ask the API, with a token where one is set."""
+        return requests.request(
+            method,
+            f"http://127.0.0.1:{self.port}{path}",
+            json=body,
+            headers=self._headers,
+            timeout=_HTTP_LIMIT_S,
+        )
 
     def json(self, path: str) -> dict[str, Any]:
         """Ask the API for an object, which must be given with 200."""
@@ -101,6 +119,12 @@ class Service:
         assert response.status_code == 200, f"{path}: {response.status_code} {response.text}"
         answer: dict[str, Any] = response.json()
         return answer
+
+    def ledger(self) -> dict[str, Any]:
+        """Ask where every trade is; the books must balance at any moment."""
+        ledger = self.json("/ledger")
+        check_answer(ledger)
+        return ledger
 
     def wait_ready(self, limit_s: float = 20.0) -> None:
         """Wait until /readyz says 200."""
@@ -121,7 +145,7 @@ class Service:
         """Wait until so many trades have come in, and return the ledger then."""
 
         def found() -> dict[str, Any] | None:
-            ledger = self.json("/ledger")
+            ledger = self.ledger()
             return ledger if ledger["received"] >= trades else None
 
         ledger: dict[str, Any] = wait_until(self._alive(found), limit_s, f"{trades} trades")
@@ -137,7 +161,7 @@ class Service:
 
         def found() -> dict[str, Any] | None:
             until = datetime.fromisoformat(self.json("/feed")["covered_until"])
-            ledger = self.json("/ledger")
+            ledger = self.ledger()
             return ledger if until > after and ledger["places"]["queued"] == 0 else None
 
         ledger: dict[str, Any] = wait_until(self._alive(found), what="a settled service")
@@ -147,12 +171,29 @@ class Service:
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal to the process alone, not to its children."""
+        if number in _ENDS:
+            self._before_end()
         self.process.send_signal(number)
 
     def kill9(self) -> None:
         """End it without a word, and wait until it is gone."""
+        self._before_end()
         self.process.kill()
         self.process.wait(10)
+
+    def _before_end(self) -> None:
+        """Check the books, unless it is told to end already, and note the time."""
+        if self.ending_us is None:
+            self.check_books()
+            self.ending_us = time.time_ns() // 1000
+
+    def check_books(self) -> None:
+        """Check that the ledger balances, where the API gives it."""
+        if self.process.poll() is None and _ADDRESS.search(self.log):
+            with suppress(requests.RequestException):
+                response = self.get("/ledger")
+                if response.ok:
+                    check_answer(response.json())
 
     def wait(self, limit_s: float = 20.0) -> int:
         """Wait for its end and return the exit code.
@@ -181,6 +222,13 @@ class Service:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        try:
+            if error is None:
+                self.check_books()
+        finally:
+            self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
         try:
             self._clear(in_order=error is None)
         finally:

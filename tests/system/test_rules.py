@@ -33,6 +33,16 @@ HEALTHY = {
     'unified_db_errors_total{type="dead"}': constant(0),
     "mintwatch_spool_rows": constant(0),
     "mintwatch_spool_oldest_age_seconds": constant(0),
+    "mintwatch_spool_bytes": constant(80),
+    "mintwatch_spool_limit_bytes": constant(100),
+    'mintwatch_ledger{place="parked"}': constant(0),
+    "mintwatch_journal_bytes": constant(500),
+    "mintwatch_journal_limit_bytes": constant(1000),
+    'mintwatch_journal_state{state="ok"}': constant(1),
+    'mintwatch_journal_state{state="full"}': constant(0),
+    'mintwatch_journal_state{state="failed"}': constant(0),
+    "mintwatch_workers_lost": constant(0),
+    "mintwatch_n8n_oldest_age_seconds": constant(30),
     "mintwatch_ledger_balanced": constant(1),
     "mintwatch_late_trades_total": constant(0),
     'mintwatch_dead_letters_total{kind="tracker"}': constant(3),
@@ -87,6 +97,39 @@ TROUBLES = (
     Trouble(
         "MintwatchSpoolOld", {"mintwatch_spool_oldest_age_seconds": "0+15x240"}, "16m", "16m15s"
     ),
+    Trouble("MintwatchSpoolNearBound", {"mintwatch_spool_bytes": constant(81)}, "45s", "1m"),
+    Trouble(
+        "MintwatchJournalFilling",
+        {"mintwatch_journal_bytes": constant(901), "mintwatch_spool_rows": constant(1)},
+        "4m45s",
+        "5m",
+    ),
+    Trouble(
+        "MintwatchJournalFilling",
+        {
+            "mintwatch_journal_bytes": constant(901),
+            'mintwatch_ledger{place="parked"}': constant(1),
+        },
+        "4m45s",
+        "5m",
+    ),
+    Trouble(
+        "MintwatchJournalFull",
+        {
+            'mintwatch_journal_state{state="ok"}': "1+0x19 0+0x220",
+            'mintwatch_journal_state{state="full"}': "0+0x19 1+0x220",
+        },
+        "4m45s",
+        "5m",
+    ),
+    Trouble(
+        "MintwatchJournalFailed",
+        {'mintwatch_journal_state{state="failed"}': constant(1)},
+        "15s",
+        "30s",
+    ),
+    Trouble("MintwatchWorkersLost", {"mintwatch_workers_lost": constant(1)}, "45s", "1m"),
+    Trouble("MintwatchN8nOld", {"mintwatch_n8n_oldest_age_seconds": "0+15x240"}, "31m", "31m15s"),
     Trouble(
         "MintwatchRowsRefused",
         {'unified_db_errors_total{type="dead"}': "0+0x19 1+0x220"},
@@ -181,6 +224,33 @@ def test_alert_fires_when_its_trouble_has_lasted_and_not_before(
     series = HEALTHY | trouble.series
 
     check(tmp_path, series, {trouble.not_at: set(), trouble.at: {trouble.alert}})
+
+
+def test_full_journal_that_is_all_in_rows_is_no_alert(tmp_path: Path) -> None:
+    check(tmp_path, HEALTHY | {"mintwatch_journal_bytes": constant(1000)}, {"60m": set()})
+
+
+def test_bounds_that_nobody_has_set_are_no_alert(tmp_path: Path) -> None:
+    unset = {
+        "mintwatch_journal_limit_bytes": constant(0),
+        "mintwatch_spool_limit_bytes": constant(0),
+    }
+    parked = {'mintwatch_ledger{place="parked"}': constant(1)}
+
+    check(tmp_path, HEALTHY | unset | parked, {"60m": set()})
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "FeedNotLive", "LedgerUnbalanced", "LateTrades", "JournalFilling", "JournalFull",
+        "JournalFailed", "SpoolOld", "SpoolNearBound", "N8nBacklog", "N8nOld",
+        "TrackerQuarantined", "DeadLetters", "WorkersLost", "ActorRestarts", "ProcessRestarts",
+        "DatabaseAway", "ClockOffset",
+    ],
+)  # fmt: skip
+def test_trouble_an_operator_must_hear_of_has_an_alert(trouble: str) -> None:
+    assert f"- alert: Mintwatch{trouble}\n" in (SHIPPED / "rules.yml").read_text()
 
 
 def test_every_shipped_alert_is_tried_and_says_what_to_do() -> None:

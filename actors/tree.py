@@ -1,0 +1,245 @@
+"""The tree of actors as one table: who there is, and in which order they start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actors.connection import ConnectionActor, ConnectionState
+from actors.connection.journal import JournalWriter, Tail
+from actors.connection.journal_reader import JournalReader
+from actors.control import CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, SUPERVISOR
+from actors.discovery.actor import DiscoveryActor
+from actors.discovery.state import DiscoveryState
+from actors.domain import LAMPORTS_PER_SOL
+from actors.n8n_writer.actor import N8nWriterActor
+from actors.n8n_writer.client import HttpTransport
+from actors.n8n_writer.state import N8nState
+from actors.n8n_writer.store import SpooledBatches
+from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
+from actors.postgres_writer.leftovers import Leftovers, read_leftovers, reassign_spool
+from actors.postgres_writer.state import Parking
+from actors.routes import WriterRoutes
+from actors.runtime import Budget, ChildSpec, System
+from actors.spool import Spool, SpoolError
+from actors.stream_watch import PostgresReader, StreamWatchActor, ThreadConnector, WatchState
+from actors.supervisor import Means, SupervisorActor, SupervisorState
+from actors.supervisor.drain import DrainPlan
+from actors.supervisor.roster import Roster
+from actors.tracker.nursery import Nursery
+from db import create_pool, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from actors.supervisor.state import SettingsBook
+    from db.pool import Pool
+    from settings import Settings
+
+_WRITER_CAPACITY: Final = 50_000
+_DISCOVERY_CAPACITY: Final = 250_000
+"""Above the load at which the socket is not read: creates are never refused."""
+
+
+class Tree:
+    """See the module's docstring.
+
+    Args:
+        system: the runtime.
+        dsn: the database.
+        journal: where frames are kept; None for a recording, which is a journal already.
+        journal_folder: where earlier processes have kept theirs.
+        book: the settings on disk.
+        applied: called with settings that have come into force.
+        finished: called once with the exit code when the tree has drained; must not block.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        dsn: str,
+        *,
+        journal: JournalWriter | None,
+        journal_folder: Path,
+        book: SettingsBook,
+        applied: Callable[[Settings], None],
+        finished: Callable[[int], None],
+    ) -> None:
+        settings = system.settings
+        self.system = system
+        self.routes = WriterRoutes(settings.postgres_writers)
+        self.state = SupervisorState(
+            roster=Roster(settings.max_trackers),
+            drain=DrainPlan(timeout_s=settings.drain_timeout),
+            started_us=system.clock.now_us(),
+            pins=set(book.pins()),
+        )
+        self._dsn = dsn
+        self._journal = journal
+        self._journal_folder = journal_folder
+        self._book = book
+        self._applied = applied
+        self._finished = finished
+        self._parking = Parking()
+        self._tail = journal.open() if journal else Tail()
+        self._leftovers, self._batched_seq = self._read_spool()
+        self.nursery = Nursery(lambda: system.settings, self.routes, self._leftovers.rows_end_us)
+        self._migrated = False
+
+    def specs(self) -> list[ChildSpec]:
+        """List the system actors in start order, with the reason for the order.
+
+        They stop in the reverse one.
+        """
+        return [
+            # First, so that it hears of everyone's failures.
+            self._supervisor(),
+            # Before whoever writes to them; they end last, when nothing is sent any more.
+            *(self._writer(name) for name in self.routes.names),
+            self._n8n(),
+            # Before the connection, whose creates it takes.
+            self._discovery(),
+            # Reads nothing until the supervisor knows every stream and says so.
+            self._connection(),
+            # Last: its first reading sets everything going.
+            self._stream_watch(),
+        ]
+
+    def _supervisor(self) -> ChildSpec:
+        means = Means(
+            tree=self.system,
+            nursery=self.nursery,
+            routes=self.routes,
+            book=self._book,
+            writer_spec=self._writer,
+            share_spool=self._share_spool,
+            applied=self._applied,
+            finished=self._finished,
+        )
+        return ChildSpec(
+            name=SUPERVISOR,
+            kind="supervisor",
+            actor=SupervisorActor,
+            make=lambda context: SupervisorActor(context, state=self.state, means=means),
+            budget=Budget(intensity=60),
+        )
+
+    def _writer(self, name: str, awaiting_epoch: int | None = None) -> ChildSpec:
+        state = WriterState(
+            adopt=awaiting_epoch is None, awaiting_epoch=awaiting_epoch, parking=self._parking
+        )
+        return ChildSpec(
+            name=name,
+            kind="postgres-writer",
+            actor=PostgresWriterActor,
+            make=lambda context: PostgresWriterActor(
+                context, state=state, spool=self._spool(), database=self._database()
+            ),
+            capacity=_WRITER_CAPACITY,
+        )
+
+    def _n8n(self) -> ChildSpec:
+        state = N8nState()
+        return ChildSpec(
+            name=N8N_WRITER,
+            kind="n8n-writer",
+            actor=N8nWriterActor,
+            make=lambda context: N8nWriterActor(
+                context,
+                state,
+                SpooledBatches(self._spool(), N8N_WRITER, self.system.clock.now_us),
+                HttpTransport(),
+            ),
+        )
+
+    def _discovery(self) -> ChildSpec:
+        state = DiscoveryState(self.system.settings)
+        return ChildSpec(
+            name=DISCOVERY,
+            kind="discovery",
+            actor=DiscoveryActor,
+            make=lambda context: DiscoveryActor(context, state, self.routes),
+            capacity=_DISCOVERY_CAPACITY,
+        )
+
+    def _connection(self) -> ChildSpec:
+        journal = self._journal
+        state = ConnectionState(
+            self.system.settings,
+            next_seq=max(self._tail.last_seq, self._batched_seq) + 1,
+            last_frame_us=self._tail.last_us or None,
+            recovers=journal is not None,
+        )
+        history = JournalReader(self._journal_folder)
+        return ChildSpec(
+            name=CONNECTION,
+            kind="connection",
+            actor=ConnectionActor,
+            make=lambda context: ConnectionActor(context, state, journal, history),
+        )
+
+    def _stream_watch(self) -> ChildSpec:
+        state = WatchState()
+        for mint in self._leftovers.ended:
+            state.watch.change_pending(mint, active=False)
+        return ChildSpec(
+            name=STREAM_WATCH,
+            kind="stream-watch",
+            actor=StreamWatchActor,
+            make=lambda context: StreamWatchActor(
+                context, state=state, connector=ThreadConnector(self._open_reader)
+            ),
+        )
+
+    # What actors need from outside.
+
+    def _open_reader(self) -> PostgresReader:
+        """Connect stream-watch; a database that was away at the start gets its tables here."""
+        if not self._migrated:
+            migrate(self._dsn)
+            self._migrated = True
+        return PostgresReader.open(self._dsn)
+
+    def _read_spool(self) -> tuple[Leftovers, int]:
+        """Read what an earlier process has left; a spool that cannot be read holds nothing."""
+        spool = self._spool()
+        try:
+            spool.open()
+            # An earlier process may have had another number of writers.
+            reassign_spool(spool, self.routes.writers)
+            return read_leftovers(spool, "postgres-writer:"), spool.mark(N8N_WRITER)
+        except SpoolError as error:
+            self.system.log.error("spool_unreadable", cause=str(error))  # noqa: TRY400 - no bug of ours
+            return Leftovers(), 0
+        finally:
+            spool.close()
+
+    def _share_spool(self, writers: int) -> bool:
+        spool = self._spool()
+        try:
+            spool.open()
+            reassign_spool(spool, writers)
+        except SpoolError as error:
+            self.system.log.warning("spool_not_shared", cause=str(error))
+            return False
+        finally:
+            spool.close()
+        return True
+
+    def _spool(self) -> Spool:
+        settings = self.system.settings
+        return Spool(settings.state_dir / "spool.sqlite", settings.spool_max_mb << 20)
+
+    def _database(self) -> PooledDatabase:
+        whale_sol = self.system.settings.whale_threshold_sol
+        return PooledDatabase(self._pool, whale_lamports=round(whale_sol * LAMPORTS_PER_SOL))
+
+    def _pool(self) -> Pool:
+        settings = self.system.settings
+        return create_pool(
+            self._dsn,
+            min_size=settings.db_pool_min,
+            max_size=settings.db_pool_max,
+            statement_timeout_s=settings.db_statement_timeout,
+            application_name="mintwatch writer",
+        )

@@ -1,0 +1,44 @@
+"""From a crash dossier to what the API shows of it: secrets masked. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.health import iso
+from api.lens import handled_of
+from api.lens_bodies import Dossier, DossierSummary
+
+if TYPE_CHECKING:
+    from actors.runtime.dossiers import Dossier as Kept
+    from actors.runtime.dossiers import Summary
+    from api.masking import Mask
+
+
+def summary_of(found: Summary, mask: Mask) -> DossierSummary:
+    """Show a failure in short."""
+    return DossierSummary(
+        id=found.id,
+        at=iso(found.at_us),
+        actor=found.actor,
+        kind=found.kind,
+        error=mask.text(found.error),
+        message=found.message,
+        decision=found.decision,
+    )
+
+
+def dossier_of(found: Kept, mask: Mask) -> Dossier:
+    """Show all that is on record of a failure, whose texts are bounded where they are kept."""
+    return Dossier(
+        **summary_of(found.line, mask).model_dump(),
+        traceback=mask.text(found.traceback),
+        summary=_masked(found.summary, mask),
+        recent=[handled_of(message, mask) for message in found.recent],
+        state=_masked(found.state, mask),
+        restart_after_seconds=found.restart_after_s,
+        restarts=found.restarts,
+    )
+
+
+def _masked(text: str | None, mask: Mask) -> str | None:
+    return None if text is None else mask.text(text)

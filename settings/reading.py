@@ -1,0 +1,188 @@
+"""From texts to `Settings`: the environment, the `.env` file, and what was changed at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import pydantic
+from dotenv.parser import parse_stream
+
+from settings.changeable import wanted_changes
+from settings.conflicts import conflicts, doubts
+from settings.errors import SettingsError, default_of, mistake
+from settings.model import NAMES, Settings, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ENVIRONMENT: Final = "the environment"
+CHANGES: Final = "settings.json"
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_ALIASES: Final = {"HEALTH_PORT": "API_PORT"}
+_RETIRED: Final = {
+    "TRADE_BUFFER_SECONDS": "trades of a coin are kept as long as the coin, see COIN_CACHE_SECONDS"
+}
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What was read so far, by attribute: values as they were given and where; and what is said."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def load(
+    environ: Mapping[str, str],
+    env_file: Path | None = None,
+    overrides: Mapping[str, Any] = _NOTHING,
+) -> Settings:
+    """Read the settings: overrides win over the environment, which wins over the `.env` file.
+
+    A blank value counts as not set, except for BAD_NAMES_PATTERN, where it is refused. A file that
+    does not exist has no settings. No `${...}` is expanded in the file. Reads the disk for the
+    file, for FEED and for STATE_DIR; writes nothing.
+
+    Args:
+        environ: The environment.
+        env_file: The `.env` file, which need not exist.
+        overrides: What was changed while the service ran, by attribute, as `SettingsStore` keeps
+            it. A blank text means none, where none is possible.
+
+    Raises:
+        SettingsError: With every mistake found, not only the first.
+    """
+    findings = _read(environ, env_file)
+    _take_overrides(findings, overrides)
+    settings, refused = _validate(findings)
+    findings.errors += conflicts(settings, refused)
+    if findings.errors:
+        raise SettingsError([*findings.errors, *_hint(overrides)])
+    return settings.with_sources(findings.sources).with_warnings(
+        [*findings.warnings, *doubts(settings)]
+    )
+
+
+def environment(environ: Mapping[str, str], env_file: Path | None = None) -> dict[str, str]:
+    """Give the texts that hold without any override, by setting name, aliases resolved.
+
+    What is no setting, or blank, is left out. Reads the file; nothing is validated.
+
+    Raises:
+        SettingsError: The file cannot be read.
+    """
+    findings = _read(environ, env_file)
+    if findings.errors:
+        raise SettingsError(findings.errors)
+    return {name.upper(): value for name, value in findings.values.items()}
+
+
+def _read(environ: Mapping[str, str], env_file: Path | None) -> _Findings:
+    findings = _Findings()
+    if env_file is not None:
+        _take(findings, _read_env_file(env_file, findings), str(env_file))
+    _take(findings, {k: v for k, v in environ.items() if _is_known(k)}, ENVIRONMENT)
+    return findings
+
+
+def _is_known(name: str) -> bool:
+    return name in NAMES or name in _ALIASES
+
+
+def _read_env_file(path: Path, findings: _Findings) -> dict[str, str]:
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            bindings = list(parse_stream(stream))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        findings.errors.append(
+            f"{path} cannot be read ({type(error).__name__}): make it a readable file in UTF-8, "
+            "or remove it."
+        )
+        return {}
+    read: dict[str, str] = {}
+    for binding in bindings:
+        if binding.error:
+            findings.errors.append(
+                f"Line {binding.original.line} of {path} is not in the form NAME=value: "
+                "correct or remove it."
+            )
+        elif binding.key is not None and _is_wanted(binding.key, path, findings):
+            read[binding.key] = binding.value or ""
+    return read
+
+
+def _is_wanted(key: str, path: Path, findings: _Findings) -> bool:
+    """Say whether a key of the file is a setting; if not, warn."""
+    if _is_known(key):
+        return True
+    if key in _RETIRED:
+        findings.warnings.append(f"{key} in {path} has no effect any more: {_RETIRED[key]}.")
+    else:
+        findings.warnings.append(
+            f"{key} in {path} is not a setting and has no effect.{suggest(key)}"
+        )
+    return False
+
+
+def _take(findings: _Findings, found: Mapping[str, str], source: str) -> None:
+    """Add the texts of one source, which win over those added before."""
+    for alias, name in _ALIASES.items():
+        given = {found[key].strip() for key in (alias, name) if found.get(key, "").strip()}
+        if len(given) > 1:
+            findings.errors.append(
+                f"{alias} and {name} have different values in {source}, though both name the same: "
+                "keep one of them."
+            )
+    for key, value in sorted(found.items(), key=lambda item: item[0] not in _ALIASES):
+        if value.strip() or key == "BAD_NAMES_PATTERN":
+            attribute = _ALIASES.get(key, key).lower()
+            findings.values[attribute] = value
+            findings.sources[attribute] = source
+
+
+def _take_overrides(findings: _Findings, overrides: Mapping[str, Any]) -> None:
+    values, errors = wanted_changes(overrides)
+    findings.errors += errors
+    findings.values |= values
+    findings.sources |= dict.fromkeys(values, CHANGES)
+
+
+def _hint(overrides: Mapping[str, Any]) -> list[str]:
+    """Remind of the values that stand in no file the reader of a mistake would look into."""
+    if not overrides:
+        return []
+    names = ", ".join(sorted(name.upper() for name in overrides))
+    hint = (
+        f"{names}: changed while the service ran and kept in {CHANGES} of STATE_DIR, where they "
+        "win over the environment; remove them there to go back."
+    )
+    return [hint]
+
+
+def _validate(findings: _Findings) -> tuple[Settings, frozenset[str]]:
+    """Build the settings and name the refused ones, which are replaced by their defaults.
+
+    So the checks across settings still run on the others.
+    """
+    values = findings.values
+    try:
+        return Settings(**values), frozenset()
+    except pydantic.ValidationError as error:
+        mistakes = {str(e["loc"][0]): e for e in error.errors(include_url=False)}
+    fields = Settings.model_fields
+    for name, found in mistakes.items():
+        default = default_of(name, fields[name])
+        remedy = "leave it out" if default is None else f"leave it out for {default}"
+        findings.errors.append(
+            mistake(name, found, values[name], fields, f"correct it, or {remedy}")
+        )
+    good = {name: value for name, value in values.items() if name not in mistakes}
+    return Settings(**good), frozenset(mistakes)

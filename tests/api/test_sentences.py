@@ -1,0 +1,43 @@
+"""What is said of the events of a coin's timeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.runtime.chronicle import Note
+from api.masking import Mask
+from api.sentences import note_of, sentence
+from tests.api.fakes import NOON_US
+
+
+@pytest.mark.parametrize(
+    ("what", "details", "said"),
+    [
+        ("cached", {}, "It waits in the cache for its activation."),
+        ("filtered", {"reason": "name"}, "It was filtered out: name."),
+        ("activated", {"by": "trades", "trades": 3}, "It was activated by trades (trades 3)."),
+        # Without the detail that the sentence is about.
+        ("activated", {}, "Activated."),
+        ("n8n_sent", {"status": 200, "id": 1}, "It was sent to n8n, which answered 200 (id 1)."),
+        # Without a sentence of its own.
+        ("phase_moved", {"old_phase": 1, "phase": 2}, "Phase moved (old phase 1, phase 2)."),
+        ("odd", {"live": True, "share": 0.25, "nothing": None}, "Odd (live yes, share 0.25)."),
+        # Braces come from strangers.
+        ("activated", {"by": "{by}{0}"}, "It was activated by {by}{0}."),
+        ("odd_{0}", {}, "Odd (0)."),
+    ],
+)  # fmt: skip
+def test_event_is_said_in_plain_words(what: str, details: dict[str, Any], said: str) -> None:
+    assert sentence(what, details) == said
+
+
+def test_text_from_strangers_is_masked_and_bounded() -> None:
+    note = Note(NOON_US, "discovery", "discovered", {"name": "x" * 500, "uri": "see hunter2-key"})
+
+    shown = note_of(note, Mask(["hunter2-key"]))
+
+    assert shown.details == {"name": "x" * 400, "uri": "see ***"}
+    assert "hunter2" not in shown.text
+    assert len(shown.text) < 450

@@ -1,0 +1,89 @@
+"""What a supervisor in a test acts through: a book of settings in memory, and a tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.routes import WriterRoutes
+from actors.runtime import Actor, ChildSpec
+from actors.supervisor import Means
+from settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from actors.domain import Mint
+    from actors.operations import Shown
+    from actors.supervisor.state import Nursery, Tree
+
+
+class Book:
+    """Keeps settings in memory; `broken` says that the disk takes nothing."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, Any]] = []
+        self.entries: list[tuple[str, list[str]]] = []
+        self.pinned: frozenset[Mint] = frozenset()
+        self.broken = False
+
+    def propose(
+        self, settings: Settings, changes: Mapping[str, Any]
+    ) -> tuple[Settings, dict[str, tuple[Shown, Shown]]]:
+        unknown = [name for name in changes if name not in Settings.model_fields]
+        if unknown:
+            raise SettingsError([f"{name}: there is no such setting" for name in unknown])
+        given = {name: getattr(settings, name) for name in settings.model_fields_set}
+        try:
+            proposed = Settings(**(given | dict(changes)))
+        except ValueError as error:
+            raise SettingsError([str(error)]) from error
+        before = {name: getattr(settings, name) for name in changes}
+        changed = {
+            name: (before[name], getattr(proposed, name))
+            for name in changes
+            if before[name] != getattr(proposed, name)
+        }
+        return proposed, changed
+
+    def keep(
+        self, changes: Mapping[str, Any], changed: dict[str, tuple[Shown, Shown]], by: str
+    ) -> None:
+        self._write()
+        self.kept.append(dict(changes))
+        self.entries.append((by, sorted(changed)))
+
+    def history(self, limit: int, offset: int) -> tuple[Any, ...]:
+        return tuple(reversed(self.entries))[offset : offset + limit]
+
+    def pins(self) -> frozenset[Mint]:
+        return self.pinned
+
+    def keep_pins(self, pins: frozenset[Mint]) -> None:
+        self._write()
+        self.pinned = pins
+
+    def _write(self) -> None:
+        if self.broken:
+            raise SettingsError(["settings.json cannot be written (No space left on device)"])
+
+
+def means(
+    tree: Tree,
+    nursery: Nursery,
+    finished: Callable[[int], None],
+    *,
+    writers: int = 1,
+    book: Book | None = None,
+    share_spool: Callable[[int], bool] = lambda _: True,
+) -> Means:
+    """Let a supervisor act through a tree, which makes what it likes of a new writer's spec."""
+    return Means(
+        tree=tree,
+        nursery=nursery,
+        routes=WriterRoutes(writers),
+        book=book or Book(),
+        writer_spec=lambda name, _: ChildSpec(name, "postgres-writer", Actor, Actor),
+        share_spool=share_spool,
+        applied=lambda _: None,
+        finished=finished,
+    )
