@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]  # has no types
+from waitress.parser import HTTPRequestParser, ParsingError  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,9 +28,22 @@ BEHIND_BYTES: Final = 1 << 20
 """What a client may leave unread of an event stream: some 2,000 events."""
 
 
+class Parser(HTTPRequestParser):  # type: ignore[misc]  # its base has no types
+    """Reads one request."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head of a request; what Python itself refuses in it is refused as well."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            # Such as a length of more digits than Python turns into a number.
+            raise ParsingError("The head of the request cannot be read") from error
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]  # its base has no types
     """One connection."""
 
+    parser_class = Parser
     partial_since_s: float | None = None
     """When the loop first saw that a request has begun to arrive; None: none has."""
 

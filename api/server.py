@@ -66,6 +66,7 @@ class ApiServer:
         self._sockets: dict[int, Any] = {}
         self._flush_until_s = 0.0
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
 
     @property
@@ -118,6 +119,7 @@ class ApiServer:
         self._flush_until_s = deadline_s
         self._stopping.set()
         self._server.pull_trigger()
+        self._woken.set()
         self._thread.join(max(0.1, deadline_s - time.monotonic()))
         return not self._thread.is_alive()
 
@@ -129,6 +131,8 @@ class ApiServer:
             )
         while self._unsent() and time.monotonic() < self._flush_until_s:
             self._look(_FLUSH_LOOK_SECONDS)
+        # Not before: the wake-up would go to a closed file, or to another one of its number.
+        self._woken.wait()
         wasyncore.close_all(self._sockets, ignore_all=True)
 
     def _look(self, seconds: float) -> None:

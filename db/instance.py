@@ -47,7 +47,7 @@ class InstanceLock:
         """Who has it, as far as the server says, after THEIRS."""
 
     def keep(self) -> Holding:
-        """Make sure that the lock is ours, or say why not. Blocks a few seconds at most."""
+        """Make sure that the lock is ours, or say why not. Blocks as `db.pool.connect` does."""
         try:
             return self._keep()
         except psycopg.Error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOOK_S: Final = 5.0
+_CLOSE_S: Final = 10.0
+"""How long the end waits for a look that is under way; starting a server takes about 2 s of it."""
 
 
 class DatabaseKeeper:
     """Owns the embedded server, when there is no other, and the lock of this instance.
 
-    Used by one thread. `open` first, `look_after` about once a second, `close` at the end.
+    Used by one thread. `open` first, `look_after` about once a second, `close` at the end. Looks
+    are made in a thread of their own, one at a time: a name lookup has no time limit of ours, and a
+    peer that is gone without a word is noticed after half a minute.
 
     Args:
         dsn: the database to use; None: the embedded PostgreSQL below `state_dir`.
@@ -36,6 +41,7 @@ class DatabaseKeeper:
         self._lock: InstanceLock | None = None
         self._log = structlog.get_logger("mintwatch").bind(actor="database")
         self._next_look_s = 0.0
+        self._look: threading.Thread | None = None
 
     def open(self) -> str:
         """Make the database usable and return its connection string; one that is away may come.
@@ -67,10 +73,25 @@ class DatabaseKeeper:
         return self._dsn
 
     def look_after(self) -> None:
-        """Keep the lock, and the embedded server running. Blocks a few seconds at most."""
-        if time.monotonic() < self._next_look_s:
+        """Have the lock kept, and the embedded server running, every few seconds. Never blocks."""
+        now_s = time.monotonic()
+        if now_s < self._next_look_s or (self._look is not None and self._look.is_alive()):
             return
-        self._next_look_s = time.monotonic() + LOOK_S
+        self._next_look_s = now_s + LOOK_S
+        self._look = threading.Thread(target=self._look_once, name="database-keeper", daemon=True)
+        self._look.start()
+
+    def close(self) -> None:
+        """Give the lock back and stop the embedded server. Waits up to 10 s for a look to end."""
+        if self._look is not None:
+            self._look.join(_CLOSE_S)
+        if self._lock is not None and (self._look is None or not self._look.is_alive()):
+            # Otherwise the session, and with it the lock, ends with the process.
+            self._lock.release()
+        if self._server is not None:
+            self._server.stop()
+
+    def _look_once(self) -> None:
         self._revive()
         if self._lock is not None and self._lock.keep() is Holding.THEIRS:
             self._log.error(
@@ -78,13 +99,6 @@ class DatabaseKeeper:
                 holder=self._lock.holder,
                 hint="two mintwatch write to one database: stop one of them",
             )
-
-    def close(self) -> None:
-        """Give the lock back and stop the embedded server."""
-        if self._lock is not None:
-            self._lock.release()
-        if self._server is not None:
-            self._server.stop()
 
     def _revive(self) -> None:
         if self._server is None:

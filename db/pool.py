@@ -65,7 +65,11 @@ def connect(
     lock_timeout_s: float = 0.0,
     autocommit: bool = False,
 ) -> Connection:
-    """Open one connection outside the pool. Blocks for `CONNECT_TIMEOUT_S` a host address at most.
+    """Open one connection outside the pool.
+
+    Blocks for `CONNECT_TIMEOUT_S` a host address at most, after a name lookup that ends when the
+    system's resolver gives up: usually within 10 to 60 s. So whoever may not wait connects in a
+    thread of its own, as stream-watch and the keeper do. The lookup lets other threads run.
 
     Raises:
         DsnError: The string cannot be used.
@@ -90,6 +94,8 @@ def create_pool(
     application_name: str = "mintwatch",
 ) -> Pool:
     """Make a pool, still closed: `pool.open()` connects in threads of its own and does not wait.
+
+    So a server, or a name lookup, that does not answer costs a caller `checkout_timeout_s`.
 
     A connection is checked when it is handed out, so that one that died while idle is replaced
     unseen. `pool.connection()` commits at the end of its block, or rolls back when it raises. With

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 RECOVERY_S: Final = 0.04
 """How long the journal is replayed before the socket is looked at again."""
 
+NEWS_AT_ONCE: Final = 1_000
+"""After a loss there is news of every mint: a few milliseconds of notes between two slices."""
+
 
 class Reader(Protocol):
     """A source of frames, driven by the actor in turns."""
@@ -159,7 +162,12 @@ class ConnectionActor(Actor):
             self._recover()
             self._routing.tend()
             self._reader.turn()
+            self._note_subscriptions()
         self._dispatch.publish()
+
+    def _note_subscriptions(self) -> None:
+        for mint, news in self._state.subscriptions.take_news(NEWS_AT_ONCE):
+            self.context.note(mint, "subscription", state=news.state.value, attempt=news.attempt)
 
     def _recover(self) -> None:
         """Replay for a moment; the socket is looked at in between, so that stamps stay true."""

@@ -235,6 +235,8 @@ class Dispatch:
             recovery.pending.append(change)
         else:
             self._tracker(change.mint).offer(CoverageChanged(change.covered, change.at_us))
+        what = "covered" if change.covered else "gap"
+        self._context.note(change.mint, what, since_us=change.at_us)
 
     def record_gap(self, gap: FeedGap | None) -> None:
         """Have a gap that has ended written down."""

@@ -52,6 +52,8 @@ class Parked:
         self.from_us = first.arrived_us
         """No event that is still to be handed on arrived earlier."""
         self.trades = 0
+        """Those that are still to be handed on."""
+        self.trades_total = 0
         self.records: Iterator[Record | None] | None = None
         """Where the journal is being read, between two looks."""
         self.is_barren = False
@@ -77,6 +79,7 @@ class Parked:
         self._spans[-1].last_seq = events[-1].seq
         trades = _trades_in(events)
         self.trades += trades
+        self.trades_total += trades
         return trades
 
     def interrupt(self) -> None:
@@ -241,7 +244,7 @@ class Parking:
         del self._state.parked[mint]
         self._tell(mint, TradesUnparked(parked.number))
         self._context.log.info("unparked", mint=mint)
-        self._context.note(mint, "unparked")
+        self._context.note(mint, "unparked", trades=parked.trades_total)
 
     def _tell(self, mint: Mint, message: TradesParked | TradesUnparked) -> None:
         self._context.ref(tracker_name(mint)).offer(message)

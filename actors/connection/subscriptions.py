@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -66,6 +67,8 @@ class _Key:
     """The server was told of the key on this connection."""
     call: _Call | None = None
     """The latest subscribe call whose acknowledgement would count for the key."""
+    attempts: int = 0
+    """How often a call has named it."""
     covered_us: int | None = None
     """Since when its trades are known to reach this machine; None unless acknowledged."""
 
@@ -97,6 +100,14 @@ class AckResult(msgspec.Struct, frozen=True):
     """The call was a probe."""
 
 
+class News(msgspec.Struct, frozen=True):
+    """A mint's subscription has come into another state."""
+
+    state: SubscriptionState
+    attempt: int
+    """How many subscribe calls have named the mint so far."""
+
+
 class Subscriptions:
     """See the module's docstring. Belongs to the connection and outlives its instances."""
 
@@ -113,6 +124,7 @@ class Subscriptions:
         self._strays: set[Mint] = set()
         self._hello: deque[tuple[str, Ack]] = deque()
         self._pending = {ack: _Pending() for ack in Ack}
+        self._news: dict[Mint, News] = {}
         self._sent_s: deque[float] = deque(maxlen=MAX_CALLS_PER_SECOND)
         self._next_batch_s = 0.0
         self._next_restore_s = 0.0
@@ -183,7 +195,7 @@ class Subscriptions:
         self._new[mint] = None
         was_covered = key.covered_us is not None
         if in_doubt and key.state is not SubscriptionState.PENDING:
-            self._set(key, SubscriptionState.DOUBTED)
+            self._set(mint, key, SubscriptionState.DOUBTED)
         return in_doubt and was_covered
 
     def _want(self, mint: Mint) -> _Key:
@@ -221,6 +233,11 @@ class Subscriptions:
         key = self._keys.get(mint)
         return None if key is None or key.call is None else key.call.sent_s
 
+    def take_news(self, limit: int) -> list[tuple[Mint, News]]:
+        """Give what has changed since the last time, at most `limit`; the newest of each mint."""
+        news = self._news
+        return [(mint, news.pop(mint)) for mint in list(islice(news, limit))]
+
     def covered_since_us(self, mint: Mint) -> int | None:
         """Since when the mint's subscription has been acknowledged and not doubted."""
         key = self._keys.get(mint)
@@ -246,7 +263,7 @@ class Subscriptions:
         key = self._keys.get(mint)
         if key is None or key.call is None or key.state is SubscriptionState.ACKNOWLEDGED:
             return False
-        self._set(key, SubscriptionState.ACKNOWLEDGED)
+        self._set(mint, key, SubscriptionState.ACKNOWLEDGED)
         key.covered_us = at_us
         return True
 
@@ -254,11 +271,13 @@ class Subscriptions:
         key = self._keys.get(mint)
         if key is None or key.call is not call or key.state is SubscriptionState.ACKNOWLEDGED:
             return False
-        self._set(key, SubscriptionState.ACKNOWLEDGED)
+        self._set(mint, key, SubscriptionState.ACKNOWLEDGED)
         key.covered_us = at_us
         return True
 
-    def _set(self, key: _Key, state: SubscriptionState) -> None:
+    def _set(self, mint: Mint, key: _Key, state: SubscriptionState) -> None:
+        if state is not key.state:
+            self._news[mint] = News(state, key.attempts)
         self._states[key.state] -= 1
         self._states[state] += 1
         key.state = state
@@ -313,7 +332,7 @@ class Subscriptions:
         self._new.clear()
         self._restore = dict.fromkeys(self.routed())
         for mint, key in self._keys.items():
-            self._set(key, SubscriptionState.PENDING)
+            self._set(mint, key, SubscriptionState.PENDING)
             key.call = None
             if mint not in self._orphans:
                 self._restore[mint] = None
@@ -385,8 +404,9 @@ class Subscriptions:
             key = self._keys[mint]
             key.call = call
             key.is_known = True
+            key.attempts += 1
             if key.state is SubscriptionState.PENDING:
-                self._set(key, SubscriptionState.SENT)
+                self._set(mint, key, SubscriptionState.SENT)
         return Outgoing(self._record("subscribeTokenTrade", call, Ack.KEYS), len(mints))
 
     def _call(self, method: str, mints: tuple[Mint, ...], ack: Ack, now_s: float) -> Outgoing:

@@ -127,6 +127,10 @@ class Chronicle:
         )
         with self._lock:
             for mint, (first, last, left_out) in lives.items():
+                if not first:
+                    continue
                 life = self._lives[mint] = _Life()
                 life.first, life.left_out = first, left_out
                 life.last.extend(last)
+            while len(self._lives) > self._max_mints:
+                self._lives.popitem(last=False)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from actors.control import TrackMint
     from actors.domain import Mint
+
+
+MAX_WAITING: Final = 100_000
+"""About three days of every coin that is created; 30 MB."""
 
 
 class Verdict(Enum):
@@ -23,10 +27,15 @@ class Verdict(Enum):
 
 
 class Roster:
-    """The mints that have a tracker: at most `limit`, and as many more wait for a place."""
+    """The mints that have a tracker, at most `limit`, and those that wait for a place.
 
-    def __init__(self, limit: int) -> None:
+    Past `max_waiting` a wish is refused; a mint that stays active in the database is tracked after
+    the next start then.
+    """
+
+    def __init__(self, limit: int, max_waiting: int = MAX_WAITING) -> None:
         self.limit = limit
+        self._max_waiting = max_waiting
         self._ending: dict[Mint, bool] = {}
         self._again: dict[Mint, TrackMint] = {}
         self._waiting: dict[Mint, TrackMint] = {}
@@ -60,7 +69,7 @@ class Roster:
         if mint in self._waiting:
             return Verdict.KNOWN
         if len(self._ending) >= self.limit:
-            if len(self._waiting) >= self.limit:
+            if len(self._waiting) >= self._max_waiting:
                 return Verdict.FULL
             self._waiting[mint] = track
             return Verdict.WAIT
@@ -69,7 +78,7 @@ class Roster:
 
     def put_off(self, track: TrackMint) -> bool:
         """Let a wish wait for `next_waiting`; False when too many wait already."""
-        if track.mint not in self._waiting and len(self._waiting) >= self.limit:
+        if track.mint not in self._waiting and len(self._waiting) >= self._max_waiting:
             return False
         self._waiting[track.mint] = track
         return True

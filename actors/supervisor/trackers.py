@@ -68,7 +68,7 @@ class Trackers:
             case Verdict.WAIT:
                 self._put_off(track, "MAX_TRACKERS are tracked; raise it", waits=True)
             case Verdict.FULL:
-                self._put_off(track, "MAX_TRACKERS are tracked and as many wait", waits=False)
+                self._put_off(track, "MAX_TRACKERS are tracked, and too many wait", waits=False)
             case Verdict.KNOWN:
                 pass
 

@@ -53,7 +53,7 @@ def tap(client: Client, *, mint: str, as_json: bool) -> None:
         with client.lines(f"/trackers/{quoted(mint)}/tap", SILENCE_S) as lines:
             for name, data in events(lines):
                 if as_json:
-                    click.echo(json.dumps({"event": name, **data}))
+                    click.echo(json.dumps({"event": name, "data": data}))
                 else:
                     click.echo(_heard(name, data))
                 if name == "end":

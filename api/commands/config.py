@@ -36,7 +36,7 @@ def show(client: Client, *, names: tuple[str, ...], as_json: bool) -> None:
     if wanted - known:
         raise click.BadParameter(f"there is no setting {', '.join(sorted(wanted - known))}.")
     shown = [setting for setting in found if not wanted or setting["name"] in wanted]
-    rows = ((setting["name"], setting["value"], setting["acts"]) for setting in shown)
+    rows = ((setting["name"], _value(setting["value"]), setting["acts"]) for setting in shown)
     say({"settings": shown}, table(("NAME", "VALUE", "A CHANGE ACTS"), rows), as_json=as_json)
 
 
@@ -73,7 +73,7 @@ def history(client: Client, *, limit: int, offset: int, as_json: bool) -> None:
     """Show who changed which setting, newest first."""
     answer = client.get("/config/history", limit=limit, offset=offset)
     rows = (
-        (change["at"], change["by"], name, values["before"], values["after"])
+        (change["at"], change["by"], name, _value(values["before"]), _value(values["after"]))
         for change in answer["changes"]
         for name, values in change["changed"].items()
     )
@@ -97,7 +97,18 @@ def _change(client: Client, changes: dict[str, Any], *, dry_run: bool, as_json: 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield from pairs(
-        (name, f"{values['before']} -> {values['after']}")
+        (name, f"{_value(values['before'])} -> {_value(values['after'])}")
         for name, values in answer["changed"].items()
     )
     yield plain(answer["message"])
+
+
+def _value(value: Any) -> str:
+    """Write a setting as it would be given."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)

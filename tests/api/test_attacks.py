@@ -68,7 +68,6 @@ class Target:
         """Send bytes as they are, and read all that comes back."""
         with closing(self.connect()) as plain:
             plain.sendall(data)
-            plain.shutdown(socket.SHUT_WR) if data.endswith(b"never") else None
             return read_all(plain)
 
     def request(self, line: str, *headers: str, body: bytes = b"") -> int:
@@ -111,8 +110,22 @@ def replies(supervisor: FakeSupervisor) -> FakeSupervisor:
 
 
 @pytest.fixture
-def target(app_of: Callable[..., Flask], pool: Pool, replies: FakeSupervisor) -> Iterator[Target]:
-    app = app_of(pool, API_TOKEN=TOKEN)
+def target(
+    app_of: Callable[..., Flask], no_pool: Pool, replies: FakeSupervisor
+) -> Iterator[Target]:
+    """A server without its database."""
+    yield from served(app_of(no_pool, API_TOKEN=TOKEN))
+
+
+@pytest.fixture
+def whole_target(
+    app_of: Callable[..., Flask], pool: Pool, replies: FakeSupervisor
+) -> Iterator[Target]:
+    """A server with its database."""
+    yield from served(app_of(pool, API_TOKEN=TOKEN))
+
+
+def served(app: Flask) -> Iterator[Target]:
     server = ApiServer(app, "127.0.0.1", 0, request_seconds=0.5)
     server.start()
     yield Target(server)
@@ -220,7 +233,7 @@ def test_name_in_the_request_line_is_not_what_counts(target: Target) -> None:
 def test_odd_path_leads_nowhere(target: Target, path: str) -> None:
     status = target.request(f"GET {path} HTTP/1.1")
 
-    assert status in {301, 302, 308, 400, 404}
+    assert status in {301, 302, 308, 400, 404, 405}
 
 
 def test_path_without_an_end_is_refused(target: Target) -> None:
@@ -255,7 +268,7 @@ def test_odd_path_is_no_way_around_the_token(target: Target, supervisor: FakeSup
         (["Content-Length: -1"], {400}),
         (["Content-Length: +1"], {400}),
         (["Content-Length: 1e3"], {400}),
-        (["Content-Length: 9" + "9" * 5_000], {400, 413}),
+        (["Content-Length: 9" + "9" * 5_000], {400}),
         (["Transfer-Encoding: xchunked"], {501}),
         (["Transfer-Encoding: chunked, identity"], {501}),
         (["Transfer-Encoding: chunked\x0b"], {400, 501}),
@@ -267,7 +280,7 @@ def test_odd_path_is_no_way_around_the_token(target: Target, supervisor: FakeSup
         (["Content-Type: application/json; charset=\xff"], {200, 400}),
         (["Range: bytes=0-18446744073709551616"], {200}),
         (["Cookie: " + "a=b; " * 2_000], {200}),
-        (["Upgrade: websocket", "Connection: upgrade"], {200}),
+        (["Upgrade: websocket", "Sec-WebSocket-Key: x"], {200}),
         (["X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: https"], {200}),
     ],
 )
@@ -306,6 +319,7 @@ def test_odd_method_is_refused(target: Target, method: str) -> None:
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
         b"GET /livez\r\n\r\n",
+        b"GET http://[::1/livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"POST /trackers HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
         b"POST /trackers HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n\r\n",
@@ -353,10 +367,10 @@ def test_odd_body_is_refused(target: Target, path: str, body: bytes, status: int
 @pytest.mark.parametrize(
     "name", ["a\0b", "\ud800", "'; DROP TABLE ref_coin_phases; --", "x" * 51, "\u202e", ""]
 )
-def test_odd_name_of_a_phase_is_kept_or_refused(target: Target, name: str) -> None:
+def test_odd_name_of_a_phase_is_kept_or_refused(whole_target: Target, name: str) -> None:
     new = {"name": name, "interval_seconds": 5, "min_age_minutes": 0, "max_age_minutes": 1}
 
-    answer = target.ask(
+    answer = whole_target.ask(
         "POST",
         "/database/phases",
         data=json.dumps(new).encode(),
@@ -364,7 +378,7 @@ def test_odd_name_of_a_phase_is_kept_or_refused(target: Target, name: str) -> No
     )
 
     assert answer.status_code in {200, 400}
-    assert target.ask("GET", "/database/phases").json()["count"] in {5, 6}
+    assert whole_target.ask("GET", "/database/phases").json()["count"] in {5, 6}
 
 
 def test_body_that_never_ends_is_given_up_while_others_are_answered(target: Target) -> None:
@@ -455,29 +469,29 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_sql_is_a_text_like_any_other(target: Target, dsn: str, place: str) -> None:
+def test_sql_is_a_text_like_any_other(whole_target: Target, dsn: str, place: str) -> None:
     write(dsn, stream(MINT, 1, "true"))
     began_s = time.monotonic()
 
-    answers = [target.ask("GET", place.format(quote(text, safe=""))) for text in INJECTIONS]
+    answers = [whole_target.ask("GET", place.format(quote(text, safe=""))) for text in INJECTIONS]
 
     assert {answer.status_code for answer in answers} <= {200, 400, 404, 405, 409}
     assert time.monotonic() - began_s < 10
-    assert target.ask("GET", "/database/streams/stats").json()["total_streams"] == 1
+    assert whole_target.ask("GET", "/database/streams/stats").json()["total_streams"] == 1
 
 
 @pytest.mark.parametrize("text", INJECTIONS[:-1])
-def test_sql_in_a_body_is_a_text_like_any_other(target: Target, dsn: str, text: str) -> None:
+def test_sql_in_a_body_is_a_text_like_any_other(whole_target: Target, dsn: str, text: str) -> None:
     phase = {"name": text[:50], "interval_seconds": 5, "min_age_minutes": 0, "max_age_minutes": 1}
 
     answers = [
-        target.ask("POST", "/trackers", json={"mint": text.replace(" ", "/**/")}),
-        target.ask("POST", "/database/phases", json=phase),
-        target.ask("PUT", "/database/phases/1", json={"name": text[:50]}),
+        whole_target.ask("POST", "/trackers", json={"mint": text.replace(" ", "/**/")}),
+        whole_target.ask("POST", "/database/phases", json=phase),
+        whole_target.ask("PUT", "/database/phases/1", json={"name": text[:50]}),
     ]
 
     assert {answer.status_code for answer in answers} <= {200, 202, 400}
-    names = [row["name"] for row in target.ask("GET", "/database/phases").json()["phases"]]
+    names = [row["name"] for row in whole_target.ask("GET", "/database/phases").json()["phases"]]
     assert names.count(text[:50]) == 2
 
 
@@ -490,11 +504,11 @@ def test_sql_in_a_body_is_a_text_like_any_other(target: Target, dsn: str, text: 
         ("(a+)+$", 200),
         ("(a|aa)+b|(a|a?)+c", 200),
         ("(x+x+)+y", 200),
+        ("(" * 2_000 + "a" + ")" * 2_000, 200),
         ("((a{1,100}){1,100}){1,100}", 400),
         ("a{1001}", 400),
         ("(?=a)b", 400),
         ("(a)\\1", 400),
-        ("(" * 2_000 + "a" + ")" * 2_000, 400),
         ("(", 400),
         ("", 400),
         (".*", 400),

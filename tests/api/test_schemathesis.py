@@ -35,6 +35,15 @@ CHECKS = [
     response_schema_conformance,
 ]
 
+TRIED_OUT = {
+    "PUT /config",
+    "PATCH /actors/dispatcher",
+    "PATCH /actors/postgres-writer",
+    "PATCH /actors/trackers",
+    "PATCH /actors/{name}",
+}
+"""What would move writers about, or have the service start again, with every request."""
+
 
 @pytest.fixture
 def service(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
@@ -69,7 +78,7 @@ def test_every_answer_is_one_that_the_document_describes(service: Service) -> No
             _requests(operation, GenerationMode.NEGATIVE)()
 
     assert "POST /trackers/{mint}/restart" in asked
-    assert len(asked) == 31
+    assert len(asked) == 48
     assert service.json("/ledger")["balanced"]
     assert service.json("/health")["broken_actors"] == []
     assert service.stop() == 0
@@ -88,6 +97,8 @@ def _requests(operation: Any, mode: GenerationMode) -> Callable[[], None]:
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
+        if f"{operation.method.upper()} {operation.path}" in TRIED_OUT:
+            case.query = {**(case.query or {}), "dry_run": "true"}
         case.call_and_validate(checks=CHECKS, timeout=10.0)
 
     run: Callable[[], None] = ask

@@ -57,3 +57,12 @@ def test_each_warning_mark_is_passed_once() -> None:
 
 def test_several_marks_at_once_name_the_highest() -> None:
     assert Budget().count(120_000) == 0.1
+
+
+def test_changed_waits_go_on_from_what_was_counted() -> None:
+    backoff = Backoff(3.0, 60.0)
+    assert [backoff.after_failure(0.0) for _ in range(3)] == [3.0, 4.5, 6.0]
+    backoff.reconfigure(1.0, 2.25)
+    assert [backoff.after_failure(0.0) for _ in range(2)] == [2.25, 2.25]
+    backoff.reconfigure(1.0, 10.0)
+    assert backoff.after_failure(0.0) == 3.5

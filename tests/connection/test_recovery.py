@@ -51,13 +51,13 @@ from actors.supervisor.drain import DrainPlan
 from actors.supervisor.roster import Roster
 from actors.tracker.messages import CoverageChanged, TradesRemembered
 from settings import Secret, Settings
+from tests.supervisor.means import means
 from tests.supervisor.scripted import (
     PHASES,
     T0_US,
     RealTrackers,
     StandInWriter,
     create,
-    means,
     trade,
 )
 

@@ -159,6 +159,20 @@ def test_route_that_is_closed_hands_on_what_is_parked_before_it_ends(wire: Wire)
     assert wire.stops() == [{"ended": False, "through_seq": 1}, {"ended": False}]
 
 
+def test_timeline_says_what_became_of_the_route(wire: Wire) -> None:
+    wire.tell(UnrouteMint(A))
+    wire.resume()
+    wire.polls()
+
+    notes = wire.system.chronicle.of(A) or ()
+    assert [(note.what, note.details) for note in notes] == [
+        ("routed", {"rows_end_us": None}),
+        ("parked", {"trades": 1}),
+        ("unrouted", {"ended": False, "waits": True}),
+        ("unparked", {"trades": 3}),
+    ]
+
+
 def test_what_arrives_after_the_close_goes_nowhere(wire: Wire) -> None:
     wire.tell(UnrouteMint(A))
     wire.hear(5)

@@ -443,3 +443,48 @@ def test_whatever_happens_the_server_ends_up_with_what_is_wanted(
     assert sum(model.subs.counts().values()) == model.subs.wanted == len(model.server)
     for begin_s in model.sent_s:
         assert len([at for at in model.sent_s if begin_s <= at < begin_s + 1.0]) <= 20
+
+
+def test_news_of_a_mint_are_told_once_with_the_attempt() -> None:
+    def news(subs: Subscriptions) -> list[tuple[str, str, int]]:
+        return [(mint, each.state.value, each.attempt) for mint, each in subs.take_news(10)]
+
+    subs = opened()
+    subs.route(A)
+    assert news(subs) == []
+    subs.due(0.0)
+    assert news(subs) == [("a", "sent", 1)]
+    subs.acknowledge(Ack.KEYS, at_us=5)
+    assert news(subs) == [("a", "acknowledged", 1)]
+    subs.repeat(A, in_doubt=True)
+    assert news(subs) == [("a", "doubted", 1)]
+    subs.due(10.0)
+    subs.acknowledge(Ack.KEYS, at_us=6)
+    assert news(subs) == [("a", "acknowledged", 2)]
+    subs.lost()
+    subs.opened(20.0)
+    subs.due(20.0)
+    # Of several changes only the last one is told.
+    assert news(subs) == [("a", "sent", 3)]
+    assert news(subs) == []
+
+
+def test_news_are_given_as_many_as_wanted() -> None:
+    subs = subscribed(A, B, C)
+    assert [mint for mint, _ in subs.take_news(2)] == ["a", "b"]
+    assert [mint for mint, _ in subs.take_news(2)] == ["c"]
+
+
+def test_shorter_interval_brings_the_next_batch_forward_and_a_longer_one_does_not_delay_it() -> (
+    None
+):
+    subs = opened(interval_s=60.0)
+    subs.watch(A)
+    subs.due(0.0)
+    subs.watch(B)
+    assert keys(subs.due(2.0)) == []
+    subs.reconfigure(1, 1.0, 2.0)
+    assert keys(subs.due(3.0)) == ["b"]
+    subs.watch(C)
+    subs.reconfigure(1, 60.0, 3.0)
+    assert keys(subs.due(4.0)) == ["c"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from decimal import Decimal
@@ -371,6 +372,28 @@ def test_a_server_that_accepts_and_never_answers_cannot_hold_a_flush(tmp_path: P
 
     assert took_s < 8.0
     assert all("hunter2" not in str(log) for log in logs)
+
+
+def test_a_name_lookup_that_hangs_cannot_hold_a_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+
+    def hangs(*_: Any, **__: Any) -> Any:
+        answered.wait(60.0)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    try:
+        with service("postgresql://user@database.example/x", tmp_path) as running:
+            began = time.monotonic()
+            running.tell(cells("A", 10))
+            assert running.drained() == 10
+            took_s = time.monotonic() - began
+    finally:
+        answered.set()
+
+    assert took_s < 8.0
 
 
 def test_a_wrong_password_is_a_state_and_never_shown(dsn: str, tmp_path: Path) -> None:

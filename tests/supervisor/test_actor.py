@@ -79,12 +79,12 @@ def test_past_the_limit_a_mint_waits_until_a_tracker_has_ended() -> None:
     assert scene.system.telemetry.value("unified_coins_tracked") == 1
 
 
-def test_as_many_as_the_limit_wait_and_further_wishes_are_dropped() -> None:
+def test_past_the_limit_all_wait_for_their_turn() -> None:
     scene = Scene(limit=1)
     scene.tell(track(A), track(B), track(C))
     scene.ends(A)
     scene.ends(B)
-    assert scene.tree.started == ["tracker:A", "tracker:B"]
+    assert scene.tree.started == ["tracker:A", "tracker:B", "tracker:C"]
 
 
 def test_without_phases_nothing_is_tracked_and_the_place_stays_free() -> None:

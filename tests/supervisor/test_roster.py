@@ -17,8 +17,8 @@ def track(mint: Mint, by: str = "stream") -> TrackMint:
     return TrackMint(mint=mint, phase_id=1, started_us=0, by=by)
 
 
-def roster_with(*mints: Mint, limit: int = 10) -> Roster:
-    roster = Roster(limit)
+def roster_with(*mints: Mint, limit: int = 10, max_waiting: int = 10) -> Roster:
+    roster = Roster(limit, max_waiting)
     for mint in mints:
         assert roster.wish(track(mint)) is Verdict.START
     return roster
@@ -38,8 +38,8 @@ def test_a_tracked_mint_is_known() -> None:
     assert roster.mints() == (A,)
 
 
-def test_past_the_limit_as_many_more_wait_and_the_next_is_refused() -> None:
-    roster = roster_with(A, B, limit=2)
+def test_past_the_limit_so_many_wait_and_the_next_is_refused() -> None:
+    roster = roster_with(A, B, limit=2, max_waiting=2)
     assert roster.wish(track(C)) is Verdict.WAIT
     assert roster.wish(track(D)) is Verdict.WAIT
     assert roster.wish(track(E)) is Verdict.FULL
@@ -128,7 +128,7 @@ wishes = st.lists(st.tuples(st.sampled_from(["wish", "end", "ended"]), st.sample
 def test_no_sequence_of_wishes_goes_past_the_limit_or_starts_a_mint_twice(
     limit: int, steps: list[tuple[str, Mint]]
 ) -> None:
-    roster = Roster(limit)
+    roster = Roster(limit, max_waiting=1)
     alive: set[Mint] = set()
     for step, mint in steps:
         following = None
@@ -145,7 +145,7 @@ def test_no_sequence_of_wishes_goes_past_the_limit_or_starts_a_mint_twice(
             alive.add(following.mint)
         assert set(roster.mints()) == alive
         assert len(alive) <= limit
-        assert roster.waiting <= limit
+        assert roster.waiting <= 1
 
 
 @given(steps=wishes)

@@ -90,11 +90,11 @@ class Service:
 
     @property
     def port(self) -> int:
-        """Where the API listens; waits until the service says so."""
+        """Where the API listens; waits until the service says so, last when it starts again."""
 
         def found() -> int:
-            match = _ADDRESS.search(self.log)
-            return int(match[1]) if match else 0
+            ports: list[str] = _ADDRESS.findall(self.log)
+            return int(ports[-1]) if ports else 0
 
         port: int = wait_until(self._alive(found), what="the address of the API")
         return port
