@@ -46,10 +46,24 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # its base has no types
     parser_class = Parser
     partial_since_s: float | None = None
     """When the loop first saw that a request has begun to arrive; None: none has."""
+    _is_watched = False
 
     def check_client_disconnected(self) -> bool:
         """Say whether nobody reads any more, or far too slowly. Called by streams, in threads."""
+        self._is_watched = True
         return not self.connected or self.total_outbufs_len > BEHIND_BYTES
+
+    def readable(self) -> bool:
+        """Say whether to look what the client sends.
+
+        As a rule not while it waits for an answer, so that one who only stops sending gets it. The
+        client of a stream is looked at all the time, for its end.
+        """
+        return bool(super().readable()) or (
+            self._is_watched
+            and len(self.requests) == 1
+            and not (self.will_close or self.close_when_flushed)
+        )
 
     @property
     def idle(self) -> bool:

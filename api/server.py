@@ -90,8 +90,6 @@ class ApiServer:
             threads=THREADS,
             # The listener and the loop's trigger count as well.
             connection_limit=CONNECTIONS + 2,
-            # Looks at sockets while their requests are answered: notices that a client is gone.
-            channel_request_lookahead=1,
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=IDLE_SECONDS // 3,
             max_request_body_size=BODY_LIMIT,

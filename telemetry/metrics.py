@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Counter, ProcessCollector, disable_created_metrics
+from prometheus_client import Counter, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from telemetry.machine import MachineMetrics
@@ -63,6 +63,26 @@ class Telemetry(MarketMetrics, MachineMetrics):
             now = read()
             counter.inc(now - seen)
             seen = now
+
+        self.on_scrape(refresh)
+
+    def follow_share(
+        self, gauge: Gauge, busy_s: Callable[[], float], threads: Callable[[], int]
+    ) -> None:
+        """Set a gauge to the share of their time that threads were busy since the last exposition.
+
+        `busy_s` gives a sum over all threads that only grows; neither may block. A turn that is not
+        over yet counts in the exposition after its end, so the share is cut at 1.
+        """
+        seen_busy_s, seen_s = busy_s(), self._clock()
+
+        def refresh() -> None:
+            nonlocal seen_busy_s, seen_s
+            now_busy_s, now_s = busy_s(), self._clock()
+            had_s = (now_s - seen_s) * max(1, threads())
+            if had_s > 0:
+                gauge.set(min(1.0, (now_busy_s - seen_busy_s) / had_s))
+            seen_busy_s, seen_s = now_busy_s, now_s
 
         self.on_scrape(refresh)
 

@@ -259,6 +259,21 @@ def test_counter_follows_a_count_kept_elsewhere() -> None:
     assert telemetry.value("mintwatch_dossiers_skipped_total") == 5
 
 
+def test_share_is_that_of_the_time_since_the_exposition_before() -> None:
+    clock = Clock()
+    telemetry, busy_s = Telemetry(clock), [5.0]
+    telemetry.follow_share(telemetry.dispatcher_busy_share, lambda: busy_s[0], lambda: 2)
+    shares = []
+
+    for more_s in (4.0, 0.0, 50.0):
+        busy_s[0] += more_s
+        clock.now += 10
+        telemetry.render()
+        shares.append(telemetry.value("mintwatch_dispatcher_busy_share"))
+
+    assert shares == [0.2, 0.0, 1.0]
+
+
 def test_journal_is_in_one_state_at_a_time() -> None:
     telemetry = Telemetry()
     telemetry.show_journal_state("failed")

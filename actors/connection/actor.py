@@ -115,6 +115,7 @@ class ConnectionActor(Actor):
         elif self._state.is_recovering:
             # What arrives from now on is journalled, and waits until streams and tail are known.
             self._open()
+        self._state.take_up_untold()
         if self._state.recovery is not None and self._state.recovery.is_begun:
             self._recovery.begin()
 

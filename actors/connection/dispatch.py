@@ -3,7 +3,8 @@
 Purpose: everything that is the same whether frames come off a socket or out of a recording.
 Guarantees: a slice is in the journal before any of it is told; each destination gets one message a
 slice; every trade is entered into the ledger once, before it is told; stamps rise strictly; the
-feed clock never passes a frame that is not told yet.
+feed clock never passes a frame that is not told yet. A slice that an instance fails in is told
+again by the next one, whole: whoever has heard it already knows its trades by their identity.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class Dispatch:
         state = self._state
         result = sort_slice(arrived, state.next_seq, state.subscriptions, state.recent)
         self._journal.append(result.records)
+        state.untold = result.records
         if self._journal.state == "ok":
             self._context.telemetry.journal_rows.inc(len(result.records))
         state.next_seq = result.next_seq
@@ -124,6 +126,7 @@ class Dispatch:
             self.send(result)
         else:
             recovery.pending.extend(result.records)
+        self._state.untold = []
 
     def send(self, result: Slice) -> None:
         """Enter the events of a slice into the ledger, and tell them to trackers and discovery.

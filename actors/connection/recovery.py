@@ -204,6 +204,8 @@ class Recovery:
         if recovery is None or recovery.is_done:
             return
         recovery.is_begun = True
+        if recovery.is_past_tail:
+            return
         if recovery.is_located:
             self._open_tail(recovery)
         else:

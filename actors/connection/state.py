@@ -17,6 +17,7 @@ from actors.connection.subscriptions import Subscriptions
 from actors.domain import FeedGap, Mint
 
 if TYPE_CHECKING:
+    from actors.connection.journal_records import Frame
     from actors.connection.parking import Parked
     from settings import Settings
 
@@ -80,6 +81,8 @@ class ConnectionState:
         self.tail_us = last_frame_us or 0
         """Where the journal of the process before ends."""
         self.recovery = RecoveryState(before_seq=next_seq) if recovers else None
+        self.untold: list[Frame] = []
+        """The slice that is being handed on."""
         self.rows_end_us: dict[Mint, int] = {}
         """Where the rows of each routed mint ended when its route was opened."""
         self.parked: dict[Mint, Parked] = {}
@@ -124,6 +127,21 @@ class ConnectionState:
         self.has_replay_ended = False
         self.replay_since_us: dict[Mint, int] = {}
         """When each mint of a recording first appeared; bounded by the recording."""
+
+    def take_up_untold(self) -> None:
+        """Have the slice that an instance has failed in handed on again, in front of the next."""
+        frames, self.untold = self.untold, []
+        if not frames:
+            return
+        if self.recovery is None or self.recovery.is_done:
+            self.recovery = RecoveryState(
+                before_seq=self.next_seq,
+                position_us=max(0, self.covered_us - 1),
+                is_begun=True,
+                is_located=True,
+                is_past_tail=True,
+            )
+        self.recovery.pending.extend(frames)
 
     @property
     def is_recovering(self) -> bool:

@@ -349,6 +349,8 @@ class Cell:
         self._system.wheel.cancel_all(self.name)
         pykka.ActorRegistry.unregister(actor.actor_ref)
         error = self._watched("on_stop", actor.on_stop)
+        # Again: a timer that the hook has set would reach another instance.
+        self._system.wheel.cancel_all(self.name)
         if error is not None:
             self._system.log.error(
                 "actor_stop_failed",

@@ -20,6 +20,9 @@ class Message(msgspec.Struct, frozen=True):
     the place of the first.
     """
 
+    for_the_living: ClassVar[bool] = False
+    """True: of no use to an actor that has ended, so no dead letter then."""
+
     @property
     def coalesce_key(self) -> object:
         """What a keyed message replaces; by default others of its own type."""
@@ -61,6 +64,8 @@ class SettingsChanged(Control, frozen=True):
     Told to every actor. Each takes over what it has copied from the settings; what it reads from
     them at the time needs nothing.
     """
+
+    for_the_living: ClassVar[bool] = True
 
 
 class ChildFailed(Control, frozen=True):

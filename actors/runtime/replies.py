@@ -25,8 +25,11 @@ class Completed(pykka.Future[Any]):
 
     def set(self, value: Any | None = None) -> None:
         """Complete a reply and pass it on."""
-        error = attempt(lambda: self._asker.set(self._complete(value)))
-        if error is not None:
+        completed: list[Any] = []
+        error = attempt(lambda: completed.append(self._complete(value)))
+        if error is None:
+            self._asker.set(completed[0])
+        else:
             self._asker.set_exception((type(error), error, error.__traceback__))
 
     def set_exception(self, exc_info: Any = None) -> None:

@@ -24,7 +24,7 @@ from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
 from actors.runtime.dossiers import Dossiers
 from actors.runtime.ledger import Ledger
 from actors.runtime.mailbox import Load
-from actors.runtime.messages import ChildFailed, ChildStopped, SettingsChanged
+from actors.runtime.messages import ChildFailed, ChildStopped, Message, SettingsChanged
 from actors.runtime.post_mortem import decided, examine
 from actors.runtime.replies import Completed
 from actors.runtime.stalls import LongTurn, Stall, long_turns
@@ -104,13 +104,26 @@ class System(Cells):
         self._timers.start()
 
     def close(self, timeout_s: float) -> list[str]:
-        """Stop the children that are left, newest first, then the threads; name the late ones."""
+        """Stop the children that are left, newest first, then the threads; name the late ones.
+
+        One that hangs is waited for at most half of the time that is left, so that everybody behind
+        it is stopped in order as well.
+        """
         deadline = time.monotonic() + timeout_s
-        late = [name for name in reversed(list(self._cells)) if not self.stop_child(name, deadline)]
+        left = [
+            cell for cell in reversed(list(self._cells.values())) if not self._ends(cell, deadline)
+        ]
+        late = [cell.name for cell in left if not _gone_by(cell, deadline)]
         self._timers.stop(_TIMER_STOP_S)
         self._dispatcher.stop(_TIMER_STOP_S)
         self.dossiers.close(_TIMER_STOP_S)
         return late
+
+    def _ends(self, cell: Cell, deadline_s: float) -> bool:
+        cell.end_soon()
+        now = time.monotonic()
+        share_s = min(cell.spec.stop_timeout_s, (deadline_s - now) / 2)
+        return _gone_by(cell, now + share_s)
 
     def start_child(self, spec: ChildSpec) -> Ref:
         """Start a child under its name.
@@ -136,7 +149,7 @@ class System(Cells):
         if cell is None:
             return True
         cell.end_soon()
-        return cell.stopped.wait(max(0.0, deadline_s - time.monotonic()))
+        return _gone_by(cell, deadline_s)
 
     def revive(self, name: str) -> bool:
         """Give a quarantined child a new instance; False when it is not quarantined."""
@@ -183,7 +196,7 @@ class System(Cells):
 
         Raises:
             pykka.Timeout: no reply in time.
-            pykka.ActorDeadError: nobody has the name.
+            pykka.ActorDeadError: nobody has the name, or nobody answers because it is quarantined.
             RuntimeError: the actor asks itself.
             Exception: what the handler raised.
         """
@@ -193,6 +206,8 @@ class System(Cells):
             raise RuntimeError(
                 f"{name!r} asks itself and would wait for its own turn to end: use tell_self"
             )
+        if cell is not None and cell.state is CellState.QUARANTINED:
+            raise ActorDeadError(f"{name!r} is in quarantine and answers nobody: revive it first")
         if cell is None or not cell.mailbox.offer(message, future):
             raise ActorDeadError(f"no actor named {name!r} takes messages")
         return future.get(timeout=timeout_s)
@@ -375,8 +390,7 @@ class System(Cells):
         if envelope.reply_to is not None:
             error = ActorDeadError(f"{cell.name} stopped before it handled the message")
             envelope.reply_to.set_exception((type(error), error, None))
-        elif not type(envelope.message).__name__.startswith("_"):
-            # Internal messages (timers, mostly) end with their actor.
+        elif not _is_for_the_living(envelope.message):
             self.dead_letter(cell.name, "stopped", envelope.message, None)
 
     def _act_on(self, cell: Cell, decision: Decision) -> None:
@@ -405,6 +419,16 @@ __all__ = ["RestartType", "System"]
 
 def _ignore(_: Any) -> None:
     return None
+
+
+def _gone_by(cell: Cell, deadline_s: float) -> bool:
+    return cell.stopped.wait(max(0.0, deadline_s - time.monotonic()))
+
+
+def _is_for_the_living(message: Any) -> bool:
+    """Say whether a message ends with its actor: news, and what an actor tells itself (timers)."""
+    is_news = isinstance(message, Message) and message.for_the_living
+    return is_news or type(message).__name__.startswith("_")
 
 
 def _to_self(cell: Cell) -> Callable[[Any], None]:

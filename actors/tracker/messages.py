@@ -93,11 +93,15 @@ class TradesUnparked(Message, frozen=True):
 class PhasesChanged(Control, frozen=True):
     """The phases have changed. Control lane; acts at the end of the running window."""
 
+    for_the_living: ClassVar[bool] = True
+
     phases: tuple[Phase, ...]
 
 
 class SetPinned(Control, frozen=True):
     """An operator pins this coin, or lets it go: see `actors.operations.PinTracker`. Control."""
+
+    for_the_living: ClassVar[bool] = True
 
     pinned: bool
 

@@ -21,8 +21,16 @@ from tests.api.fakes import NOON_US
         # Without the detail that the sentence is about.
         ("activated", {}, "Activated."),
         ("n8n_sent", {"status": 200, "id": 1}, "It was sent to n8n, which answered 200 (id 1)."),
+        ("n8n_sent", {"status": None}, "It was sent to n8n, which answered nothing."),
+        (
+            "gap",
+            {"since_us": NOON_US},
+            "Its trades do not reach this machine from 2026-07-03T12:00:00+00:00 on.",
+        ),
+        ("tracker_failed", {"error": "bad."}, "Its tracker failed: bad."),
+        ("odd", {"at_us": 10**18, "waited_s": 2.5}, "Odd (at 1000000000000000000, waited 2.5 s)."),
         # Without a sentence of its own.
-        ("phase_moved", {"old_phase": 1, "phase": 2}, "Phase moved (old phase 1, phase 2)."),
+        ("coin_renamed", {"old_name": "a", "name": "b"}, "Coin renamed (old name a, name b)."),
         ("odd", {"live": True, "share": 0.25, "nothing": None}, "Odd (live yes, share 0.25)."),
         # Braces come from strangers.
         ("activated", {"by": "{by}{0}"}, "It was activated by {by}{0}."),

@@ -55,6 +55,24 @@ def test_port_zero_becomes_a_real_one_that_answers(server: ApiServer) -> None:
     assert (status, body) == (200, b'{"status":"alive"}\n')
 
 
+def test_client_that_only_stops_sending_is_answered(
+    server: ApiServer, supervisor: FakeSupervisor
+) -> None:
+    stopped = threading.Event()
+
+    def slowly(_: object) -> object:
+        assert stopped.wait(LIMIT_S)
+        return LEDGER
+
+    supervisor.replies[GetLedger] = slowly
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_S)) as plain:
+        plain.sendall(b"GET /ledger HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        plain.shutdown(socket.SHUT_WR)
+        stopped.set()
+
+        assert plain.recv(15) == b"HTTP/1.1 200 OK"
+
+
 def test_server_does_not_say_what_it_is(server: ApiServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_S)
     with closing(connection):

@@ -49,7 +49,7 @@ def busy_mint(call: Caller) -> str:
     def found() -> str | None:
         _, answer = call("GET", "/actors?kind=tracker&limit=20")
         for actor in answer["actors"]:
-            mint = actor["name"].partition(":")[2]
+            mint: str = actor["name"].partition(":")[2]
             status, shown = call("GET", f"/trackers/{mint}")
             if status == 200 and shown["tracker"] and shown["tracker"]["trades_total"] > 3:
                 return mint

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.connection.frames import (
@@ -356,6 +356,8 @@ json_values = st.recursive(
 )
 
 
+# How long an input takes to make says more about the machine than about the frames.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([BUY, CREATE, {"txType": "migrate", "mint": "m", "signature": "s"}]),
     st.dictionaries(st.sampled_from([*BUY, *CREATE, "solInPool", "extra"]), json_values),

@@ -506,6 +506,20 @@ def test_reader_gives_the_frames_and_facts_of_one_mint(writer: JournalWriter, fo
     assert reader.last(2, mint=Mint("mine")) == [raw, started]
 
 
+def test_walk_in_steps_gives_way_where_nothing_is_about_the_mint(
+    writer: JournalWriter, folder: Path
+) -> None:
+    mine = {2_500: b'{"mint":"mine"}', 2_600: b'{"mint":"mine"}', 2_700: b'{"mint":"mine"}'}
+    for first in range(1, 3_000, 100):
+        writer.append([frame(seq, mine.get(seq, b"{}")) for seq in range(first, first + 100)])
+
+    reader = JournalReader(folder)
+    walk = reader.steps(since_us=START_US, before_seq=2_700, mint=Mint("mine"))
+    assert [None if each is None else each.seq for each in walk] == [None, None, 2_500, 2_600]
+    later = reader.steps(since_us=START_US + 2_600_000_000, mint=Mint("mine"))
+    assert [each.seq for each in later if each is not None] == [2_600, 2_700]
+
+
 def test_newest_records_are_gathered_over_segments(folder: Path, clock: Clock) -> None:
     writer = a_writer(folder, clock, segment_bytes=300)
     writer.open()

@@ -22,6 +22,7 @@ from actors.connection.routing import GONE_S
 from actors.control import CONNECTION, DISCOVERY, SUPERVISOR, ReadingStopped, tracker_name
 from actors.discovery.messages import RouteClosed, RouteSwitched
 from actors.domain import US_PER_SECOND, Mint, Trade
+from actors.runtime import Message
 from actors.runtime.seeded import SeededSystem
 from actors.tracker.messages import TradesParked, TradesUnparked
 from settings import Settings
@@ -53,11 +54,22 @@ class Quiet:
         pass
 
 
+class _Heard(Message, frozen=True):
+    """These frames arrive."""
+
+    frames: tuple[Arrived, ...]
+
+
 class WiredConnection(ConnectionActor):
     """The connection without a socket: the test says what arrives."""
 
     def _make_reader(self) -> Any:
         return Quiet()
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, _Heard):
+            return self.hear(message.frames)
+        return super().on_receive(message)
 
     def hear(self, frames: tuple[Arrived, ...]) -> None:
         stamped = [Arrived(self._dispatch.stamp_as(each.at_us), each.frame) for each in frames]
@@ -301,3 +313,43 @@ def test_the_journal_is_read_a_little_at_a_time() -> None:
 
     assert given[:3] == [1, 2, 3]
     assert wire.trades() == [1, 2, 3, 4, 5]
+
+
+# A slice that an instance fails in.
+
+
+def fail_once_for(wire: Wire, patch: pytest.MonkeyPatch, mint: Mint) -> None:
+    parking = wire.actor._dispatch.parking  # type: ignore[union-attr]  # it is started
+    holds, failed = parking.holds, iter((True,))
+
+    def holds_or_fails(each: Mint) -> bool:
+        if each == mint and next(failed, False):
+            raise RuntimeError("as told")
+        return holds(each)
+
+    patch.setattr(parking, "holds", holds_or_fails)
+
+
+def test_live_slice_that_an_instance_fails_in_is_told_whole_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = Wire()
+    other = wire.system.probe(tracker_name(B))
+    wire.tell(RouteMint(B))
+    fail_once_for(wire, monkeypatch, B)
+
+    # When the slice has been told to one tracker and not to the other
+    frames = (trade("A", s(1), 1, SOL), trade("B", s(1.01), 2, SOL))
+    wire.system.tell(CONNECTION, _Heard(frames))
+    wire.system.run()
+    assert (len(wire.tracker.of(Trade)), len(other.of(Trade))) == (1, 0)
+    wire.system.advance(1.0)
+    wire.hear(2)
+    assert wire.system.wheel.feed_us <= s(1) + 1
+    wire.polls()
+
+    # Then the next instance tells it again, in front of what has come since
+    assert wire.trades() == [1, 1, 2]
+    assert len(other.of(Trade)) == 1
+    assert wire.places() == {"queued": 4}
+    assert wire.system.wheel.feed_us > s(2)

@@ -356,7 +356,10 @@ def check_figures(mine: list[Row], trades: list[Trade], creator: str | None) -> 
         while place < len(trades) and trades[place].at_us < row.end_us:
             inside.append(trades[place])
             place += 1
-        assert row.figures == figures(inside, creator), f"{row.mint} at {row.end_us}"
+        wanted = figures(inside, creator)
+        assert row.figures == wanted, (
+            f"{row.mint} at {row.end_us}: {row.figures} instead of {wanted}, of {inside}"
+        )
     return left + trades[place:]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from actors.runtime import Actor, Context, Message
 from actors.runtime.seeded import SeededSystem
+from tests.runtime.seeds import seeds, try_each
 
 START_US = 1_700_000_000_000_000
 
@@ -81,26 +83,72 @@ def test_messages_to_one_actor_stay_in_order_under_every_seed(seed: int) -> None
         assert [note for note in notes if note[0] == name] == [f"{name}0", f"{name}1", f"{name}2"]
 
 
-def test_a_planted_race_is_found_by_some_seed_and_repeated_by_it() -> None:
-    def total(seed: int) -> int:
-        system = SeededSystem(seed=seed)
-        cells: list[Register] = []
+def counted(seed: int) -> int:
+    """Have two actors add one each, by reading and writing back."""
+    system = SeededSystem(seed=seed)
+    cells: list[Register] = []
 
-        def register(context: Context) -> Register:
-            cells.append(Register(context))
-            return cells[-1]
+    def register(context: Context) -> Register:
+        cells.append(Register(context))
+        return cells[-1]
 
-        system.start("register", register)
-        for name in ("first", "second"):
-            system.start(name, Incrementer)
-        system.tell("first", Step(1))
-        system.tell("second", Step(1))
-        system.run()
-        return cells[-1].value
+    system.start("register", register)
+    for name in ("first", "second"):
+        system.start(name, Incrementer)
+    system.tell("first", Step(1))
+    system.tell("second", Step(1))
+    system.run()
+    return cells[-1].value
 
-    found = {seed: total(seed) for seed in range(60)}
+
+def nothing_is_lost(seed: int) -> None:
+    assert counted(seed) == 2, "one of the two increments is lost"
+
+
+def test_a_planted_race_is_found_within_a_hundred_seeds_and_the_text_says_how_to_repeat_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SEEDS", raising=False)
+    with pytest.raises(AssertionError) as found:
+        try_each(nothing_is_lost, seeds(100))
+
+    told = re.fullmatch(
+        r"nothing_is_lost fails under seed (\d+): one of the two increments is lost.*\n"
+        r"Repeat it with: SEEDS=(\d+) pytest '(tests/runtime/test_seeded\.py::[\w]+)'",
+        str(found.value),
+        re.DOTALL,
+    )
+    assert told is not None, str(found.value)
+    assert told[1] == told[2]
+
+    # As it says: the same seed alone, and it is found again.
+    monkeypatch.setenv("SEEDS", told[2])
+    assert list(seeds(100)) == [int(told[2])]
+    with pytest.raises(AssertionError, match=f"under seed {told[2]}: one of the two"):
+        try_each(nothing_is_lost, seeds(100))
+
+
+def test_some_seeds_meet_the_race_and_others_do_not_each_every_time() -> None:
+    found = {seed: counted(seed) for seed in range(60)}
     assert set(found.values()) == {1, 2}
-    assert all(total(seed) == value for seed, value in found.items())
+    assert all(counted(seed) == value for seed, value in found.items())
+
+
+def test_sound_scenario_passes_under_every_seed() -> None:
+    tried: list[int] = []
+    try_each(tried.append, range(5))
+    assert tried == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("setting", "chosen"),
+    [("", range(100)), ("7", range(7, 8)), ("0-999", range(1_000))],
+)
+def test_seeds_are_chosen_from_outside(
+    monkeypatch: pytest.MonkeyPatch, setting: str, chosen: range
+) -> None:
+    monkeypatch.setenv("SEEDS", setting)
+    assert seeds(100) == chosen
 
 
 def test_clocks_stand_still_until_they_are_moved() -> None:

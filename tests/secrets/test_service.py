@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from db.migrate import migrate
 from simulator.process import start_simulator, start_webhook
@@ -104,7 +104,7 @@ def _beginning(answer: requests.Response) -> bytes:
 
 
 def with_password(dsn: str, password: str) -> str:
-    return make_conninfo(**(conninfo_to_dict(dsn) | {"password": password}))
+    return make_conninfo(dsn, password=password)
 
 
 @pytest.fixture

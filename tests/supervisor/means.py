@@ -72,7 +72,8 @@ def means(
     nursery: Nursery,
     finished: Callable[[int], None],
     *,
-    writers: int = 1,
+    routes: WriterRoutes | None = None,
+    writer_spec: Callable[[str, int | None], ChildSpec] | None = None,
     book: Book | None = None,
     share_spool: Callable[[int], bool] = lambda _: True,
 ) -> Means:
@@ -80,10 +81,14 @@ def means(
     return Means(
         tree=tree,
         nursery=nursery,
-        routes=WriterRoutes(writers),
+        routes=routes or WriterRoutes(1),
         book=book or Book(),
-        writer_spec=lambda name, _: ChildSpec(name, "postgres-writer", Actor, Actor),
+        writer_spec=writer_spec or _any_writer,
         share_spool=share_spool,
         applied=lambda _: None,
         finished=finished,
     )
+
+
+def _any_writer(name: str, _awaiting_epoch: int | None) -> ChildSpec:
+    return ChildSpec(name, "postgres-writer", Actor, Actor)

@@ -16,6 +16,7 @@ from actors.control import (
     writer_name,
 )
 from actors.domain import Mint, Phase
+from actors.routes import WriterRoutes
 from actors.runtime import (
     Actor,
     ActorReport,
@@ -208,7 +209,7 @@ class Scene:
             self.tree,
             self.nursery,
             self.exit_codes.append,
-            writers=len(WRITERS),
+            routes=WriterRoutes(len(WRITERS)),
             book=self.book,
             share_spool=self._share,
         )

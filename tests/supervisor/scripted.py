@@ -6,7 +6,7 @@ anything may run: the scheduler decides by its seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,7 +25,6 @@ from actors.control import (
     PhasesLoaded,
     StreamsLoaded,
     TrackMint,
-    writer_name,
 )
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
@@ -34,7 +33,7 @@ from actors.postgres_writer.messages import CandleClosed
 from actors.routes import WriterRoutes
 from actors.runtime import Actor, ChildSpec, Context, Exceeded, Flush, Message, RestartType
 from actors.runtime.seeded import SeededSystem
-from actors.supervisor import SupervisorActor, SupervisorState
+from actors.supervisor import Means, SupervisorActor, SupervisorState
 from actors.supervisor.accounts import trades_in
 from actors.supervisor.drain import DrainPlan
 from actors.supervisor.roster import Roster
@@ -44,6 +43,8 @@ from tests.supervisor.means import means
 
 if TYPE_CHECKING:
     import random
+
+    from actors.connection.journal_records import Record
 
 T0_US = 1_700_000_040_000_000
 """A multiple of 60 s, so that windows begin here."""
@@ -91,13 +92,48 @@ class _Reader:
         pass
 
 
+class MemoryJournal:
+    """A journal and its reader in one, without a disk."""
+
+    state = "ok"
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+
+    def append(self, records: Sequence[Record]) -> None:
+        self._records.extend(records)
+
+    def release_before(self, us: int) -> None:
+        self._records = [record for record in self._records if record.at_us >= us]
+
+    def records(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
+    ) -> Iterator[Record]:
+        for record in list(self._records):
+            if record.at_us >= since_us and (before_seq is None or record.seq < before_seq):
+                yield record
+
+    def steps(
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+    ) -> Iterator[Record | None]:
+        for record in self.records(since_us=since_us, before_seq=before_seq, mint=mint):
+            yield None
+            yield record
+
+
 class ScriptedConnection(ConnectionActor):
     """The connection with its own dispatch and routes; only where frames come from is different."""
 
     def __init__(
-        self, context: Context, state: ConnectionState, lines: list[Any], *, says_end: bool
+        self,
+        context: Context,
+        state: ConnectionState,
+        lines: list[Any],
+        journal: MemoryJournal,
+        *,
+        says_end: bool,
     ) -> None:
-        super().__init__(context, state)
+        super().__init__(context, state, journal, journal)
         self._lines = lines
         self._says_end = says_end
 
@@ -155,8 +191,9 @@ class StandInWriter(Actor):
 class RealTrackers:
     """A nursery of real trackers; a mint that is tracked again goes on behind its last span."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, routes: WriterRoutes | None = None) -> None:
         self._settings = settings
+        self._routes = routes or WriterRoutes(1)
         self._states: dict[Mint, TrackerState] = {}
 
     def completed(self, track: TrackMint) -> TrackMint:
@@ -173,7 +210,7 @@ class RealTrackers:
             name=f"tracker:{track.mint}",
             kind="tracker",
             actor=TrackerActor,
-            make=lambda context: TrackerActor(context, state, WriterRoutes(1)),
+            make=lambda context: TrackerActor(context, state, self._routes),
             restart=RestartType.TRANSIENT,
             exceeded=Exceeded.QUARANTINE,
         )
@@ -187,7 +224,7 @@ class House:
     """The tree, from the connection to the writers, about one script.
 
     The drain begins with the script's end while much is under way, or, with `rests`, when nobody
-    has anything left to do.
+    has anything left to do. Frames are journalled in memory, so that parked trades come back.
     """
 
     def __init__(self, seed: int, script: Script, *, rests: bool = False, **settings: Any) -> None:
@@ -200,25 +237,36 @@ class House:
             Place.QUEUED, Place.DEAD, trades_in(letter.message)
         )
         state = self.supervisor = SupervisorState(Roster(100), DrainPlan(timeout_s=20.0), T0_US)
-        nursery = RealTrackers(system.settings)
+        routes = WriterRoutes(system.settings.postgres_writers)
+        nursery = RealTrackers(system.settings, routes)
+        acts_through = self._means(nursery, routes)
         system.start(
             SUPERVISOR,
-            lambda context: SupervisorActor(
-                context,
-                state=state,
-                means=means(system, nursery, self.exit_codes.append),
-            ),
+            lambda context: SupervisorActor(context, state=state, means=acts_through),
         )
-        for name in (writer_name(0), N8N_WRITER):
-            system.start(name, lambda context: StandInWriter(context, self.written))
+        for name in routes.names:
+            system.start_child(acts_through.writer_spec(name, None))
+        system.start(N8N_WRITER, lambda context: StandInWriter(context, self.written))
         self.stream_watch = system.probe(STREAM_WATCH)
         cache = DiscoveryState(system.settings)
-        system.start(DISCOVERY, lambda context: DiscoveryActor(context, cache, WriterRoutes(1)))
-        connection = ConnectionState(system.settings)
+        system.start(DISCOVERY, lambda context: DiscoveryActor(context, cache, routes))
+        connection, journal = ConnectionState(system.settings), MemoryJournal()
         lines = list(script)
         system.start(
             CONNECTION,
-            lambda context: ScriptedConnection(context, connection, lines, says_end=not rests),
+            lambda context: ScriptedConnection(
+                context, connection, lines, journal, says_end=not rests
+            ),
+        )
+
+    def _means(self, nursery: RealTrackers, routes: WriterRoutes) -> Means:
+        return means(
+            self.system, nursery, self.exit_codes.append, routes=routes, writer_spec=self._writer
+        )
+
+    def _writer(self, name: str, _awaiting_epoch: int | None) -> ChildSpec:
+        return ChildSpec(
+            name, "writer", StandInWriter, lambda context: StandInWriter(context, self.written)
         )
 
     def play(self) -> None:

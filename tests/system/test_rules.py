@@ -105,13 +105,10 @@ TROUBLES = (
         "5m",
     ),
     Trouble(
-        "MintwatchJournalFilling",
-        {
-            "mintwatch_journal_bytes": constant(901),
-            'mintwatch_ledger{place="parked"}': constant(1),
-        },
-        "4m45s",
-        "5m",
+        "MintwatchTradesParked",
+        {'mintwatch_ledger{place="parked"}': constant(1)},
+        "59m45s",
+        "60m",
     ),
     Trouble(
         "MintwatchJournalFull",
@@ -235,9 +232,9 @@ def test_bounds_that_nobody_has_set_are_no_alert(tmp_path: Path) -> None:
         "mintwatch_journal_limit_bytes": constant(0),
         "mintwatch_spool_limit_bytes": constant(0),
     }
-    parked = {'mintwatch_ledger{place="parked"}': constant(1)}
+    waiting = {"mintwatch_spool_rows": constant(1)}
 
-    check(tmp_path, HEALTHY | unset | parked, {"60m": set()})
+    check(tmp_path, HEALTHY | unset | waiting, {"60m": set()})
 
 
 @pytest.mark.parametrize(
@@ -245,8 +242,8 @@ def test_bounds_that_nobody_has_set_are_no_alert(tmp_path: Path) -> None:
     [
         "FeedNotLive", "LedgerUnbalanced", "LateTrades", "JournalFilling", "JournalFull",
         "JournalFailed", "SpoolOld", "SpoolNearBound", "N8nBacklog", "N8nOld",
-        "TrackerQuarantined", "DeadLetters", "WorkersLost", "ActorRestarts", "ProcessRestarts",
-        "DatabaseAway", "ClockOffset",
+        "TrackerQuarantined", "TradesParked", "DeadLetters", "WorkersLost", "ActorRestarts",
+        "ProcessRestarts", "DatabaseAway", "ClockOffset",
     ],
 )  # fmt: skip
 def test_trouble_an_operator_must_hear_of_has_an_alert(trouble: str) -> None:
