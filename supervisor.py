@@ -45,13 +45,14 @@ from settings import (
     environment,
     load,
     secret_values,
+    sources,
 )
 from settings.store import SettingsStore
 from simulator.cli import record, replay, simulate, webhook
-from telemetry import Redactor, Telemetry, configure_logging, log_dump
+from telemetry import Redactor, Telemetry, configure_logging, log_dump, set_log_level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from actors.runtime import DeadLetter
 
@@ -103,6 +104,7 @@ class Service:
         self,
         settings: Settings,
         environ: Mapping[str, str],
+        redactor: Redactor,
         *,
         demo: bool = False,
         out: TextIO = sys.stdout,
@@ -111,13 +113,13 @@ class Service:
         self.starts_again = False
         """Whether a change of the settings wants another run after this one."""
         self._environ = environ
+        self._redactor = redactor
         self._demo = demo
         self._out = out
         self._log = structlog.get_logger("mintwatch").bind(actor="service")
         self._stack = ExitStack()
         self._finished = threading.Event()
         self._exit_code = 0
-        self._secrets: set[str] = set()
         self._clock = ArrivalClock()
         self._telemetry = Telemetry()
         self._system: System | None = None
@@ -139,9 +141,8 @@ class Service:
             telemetry=self._telemetry,
             clock=self._clock,
             threads=self.settings.dispatcher_threads,
-            dossiers=Dossiers(self.settings.state_dir / DOSSIERS),
+            dossiers=Dossiers(self.settings.state_dir / DOSSIERS, self._redactor.text),
         )
-        self._mask_secrets(system, self.settings)
         self._system = system
         port = self._serve_api(system, dsn)
         self._start_tree(system, dsn)
@@ -282,7 +283,7 @@ class Service:
             journal=journal,
             journal_folder=folder / JOURNAL,
             book=StateDirBook(folder, self._environ, self._clock.now_us),
-            applied=lambda settings: self._apply(system, settings),
+            applied=self._apply,
             finished=self._finish,
         )
         system.on_dead_letter = _accountant(system)
@@ -291,8 +292,13 @@ class Service:
         self._telemetry.on_scrape(
             lambda: self._telemetry.ath_cache_size.set(tree.nursery.aths),
         )
-        if journal is not None:
-            self._telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
+        telemetry = self._telemetry
+        telemetry.follow(telemetry.dossiers_skipped, lambda: system.dossiers.skipped)
+        if journal is None:
+            telemetry.show_journal_state("off")
+        else:
+            telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
+            telemetry.follow(telemetry.journal_lost, lambda: journal.stats().lost_records)
         self._timelines = Timelines(system.chronicle, folder / TIMELINES)
         self._timelines.load()
         self._stack.callback(self._timelines.save)
@@ -301,15 +307,11 @@ class Service:
         for spec in tree.specs():
             system.start_child(spec)
 
-    def _apply(self, system: System, settings: Settings) -> None:
+    def _apply(self, settings: Settings) -> None:
         """Follow changed settings outside the tree."""
-        self._mask_secrets(system, settings)
-        _log_by(settings, self._secrets)
-
-    def _mask_secrets(self, system: System, settings: Settings) -> None:
-        """Mask what is secret now, and what was: it may still stand in a message."""
-        self._secrets |= set(secret_values(settings))
-        system.dossiers.mask = Redactor(self._secrets).text
+        # What was secret before stays so: it may still stand in a message.
+        self._redactor.learn(secret_values(settings))
+        set_log_level(settings.log_level)
 
     def _make_journal(self) -> JournalWriter | None:
         """Make the journal; a recording that is replayed needs none, it is one."""
@@ -379,10 +381,11 @@ def run(*, demo: bool) -> None:
     _obey_signals(current)
     while True:
         settings = _with_neighbours(_settings(environ)) if demo else _settings(environ)
-        _log_by(settings, secret_values(settings))
+        redactor = Redactor(secret_values(settings))
+        configure_logging(settings.log_level, settings.log_format, sys.stderr, redactor)
         for warning in settings.warnings:
             structlog.get_logger("mintwatch").warning("configuration", text=warning)
-        service = Service(settings, _environment(environ), demo=demo)
+        service = Service(settings, _environment(environ), redactor, demo=demo)
         current[:] = [service]
         exit_code = _run_once(service)
         if exit_code or not service.starts_again:
@@ -400,16 +403,13 @@ def _run_once(service: Service) -> int:
         service.stop()
 
 
-def _log_by(settings: Settings, secrets: Iterable[str]) -> None:
-    configure_logging(settings.log_level, settings.log_format, sys.stderr, secrets)
-
-
 @main.command()
 def check() -> None:
     """Print the effective settings and what would be connected to; name every error."""
     settings = _settings(os.environ)
+    origin = sources(settings)
     for name, value in describe(settings).items():
-        click.echo(f"{name}={'' if value is None else value}")
+        click.echo(f"{name}={'' if value is None else value}  # {origin[name]}")
     click.echo("\nmintwatch run would connect to:")
     dsn = settings.db_dsn
     database = mask_dsn(dsn.get_secret_value()) if dsn else "the embedded PostgreSQL"

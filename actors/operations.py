@@ -161,6 +161,10 @@ class ChangeSettings(Control, frozen=True):
     """Who asks, for the history: the address."""
     dry_run: bool = False
 
+    def __repr__(self) -> str:
+        # Values may be secrets that nobody has learned to mask yet.
+        return f"ChangeSettings({sorted(self.changes)}, by={self.by!r}, dry_run={self.dry_run})"
+
 
 class ConfigOutcome(Message, frozen=True):
     """Reply to `ChangeSettings`."""

@@ -158,7 +158,7 @@ class N8nWriterActor(Actor):
         try:
             self._store.open()
             if state.stored_coins is None:
-                state.stored_coins = self._store.coins()
+                self._count()
                 state.batched_seq = self._store.batched_seq()
         except SpoolError as error:
             self._store_failed(error)
@@ -238,6 +238,8 @@ class N8nWriterActor(Actor):
             for coin in coins:
                 waiting.popleft()
                 self.context.note(coin.mint, "n8n_stored", batch_id=batch.batch_id)
+            if not self._state.stored_coins:
+                self._state.oldest_stored_us = batch.created_us
             self._state.stored(len(coins))
         return True
 
@@ -280,8 +282,12 @@ class N8nWriterActor(Actor):
             state.delivered_id = ""
         batch = self._store.oldest()
         # Unreadable batches are gone now.
-        state.stored_coins = self._store.coins()
+        self._count()
         return batch
+
+    def _count(self) -> None:
+        self._state.stored_coins = self._store.coins()
+        self._state.oldest_stored_us = self._store.oldest_us()
 
     def _request(self, batch: CoinBatch) -> Request:
         settings = self.context.settings
@@ -451,6 +457,7 @@ class N8nWriterActor(Actor):
                 last_error=state.last_error,
                 needed_from_us=state.waiting[0].arrived_us if state.waiting else None,
                 state=reached,
+                oldest_us=state.oldest_us,
             )
         )
 

@@ -24,3 +24,5 @@ class N8nStatus(Message, frozen=True):
     """Arrival of the oldest coin that is neither delivered nor on disk; None: there is none."""
     state: str
     """"idle", "up", "retrying", "stopped" (refused with 401 or 403) or "off" (no URL)."""
+    oldest_us: int | None = None
+    """Since when the oldest coin waits: its arrival, or the moment its batch was put on disk."""

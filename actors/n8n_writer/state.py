@@ -21,6 +21,8 @@ class N8nState:
         """Coins that are not in a batch yet; at most a batch, more only while the disk refuses."""
         self.stored_coins: int | None = None
         """Coins in stored batches; None until the store has been counted."""
+        self.oldest_stored_us: int | None = None
+        """When the oldest of these batches was put there."""
         self.batched_seq = 0
         """Coins up to this sequence number are in batches; when they come again they are known."""
         self.requests = 0
@@ -36,6 +38,13 @@ class N8nState:
         """"idle", "up", "retrying" or "stopped", as the last attempt left it."""
         self.last_success_us: int | None = None
         self.last_error: str | None = None
+
+    @property
+    def oldest_us(self) -> int | None:
+        """Since when the oldest coin waits for its delivery; None: there is none."""
+        if self.stored_coins and self.oldest_stored_us is not None:
+            return self.oldest_stored_us
+        return self.waiting[0].arrived_us if self.waiting else None
 
     @property
     def coins(self) -> int:

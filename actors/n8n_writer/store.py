@@ -37,6 +37,9 @@ class BatchStore(Protocol):
     def coins(self) -> int:
         """Count the coins in all batches."""
 
+    def oldest_us(self) -> int | None:
+        """Tell when the oldest batch was put; None when the store is empty."""
+
     def resize(self, max_bytes: int) -> None:
         """Use another bound for the file from now on."""
 
@@ -88,6 +91,10 @@ class SpooledBatches:
     def coins(self) -> int:
         """Count the coins in all batches: the number stands beside each, so none is read."""
         return self._spool.stats(self._owner).weight
+
+    def oldest_us(self) -> int | None:
+        """Tell when the oldest batch was put; None when there is none."""
+        return self._spool.stats(self._owner).oldest_put_us
 
     def resize(self, max_bytes: int) -> None:
         """Use another bound for the spool, which others share."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from actors.control import N8N_WRITER
 from actors.domain import Place
+from actors.n8n_writer.messages import N8nStatus
 from actors.postgres_writer.messages import WriterStatus
 from telemetry import ACTOR_KINDS, ACTOR_STATES
 
@@ -21,10 +23,16 @@ def show_runtime(system: System, started_us: int) -> None:
     _show_spool(system)
     system.telemetry.uptime_seconds.set((system.clock.now_us() - started_us) / 1e6)
     system.telemetry.dispatcher_threads.set(system.threads)
+    system.telemetry.spool_limit_bytes.set(system.settings.spool_max_mb << 20)
+    _show_backlog(system)
 
 
 class JournalFigures(Protocol):
     """What the metrics say of the journal."""
+
+    @property
+    def state(self) -> str:
+        """How it is: "ok", "full", "failed" or "closed"."""
 
     @property
     def bytes(self) -> int:
@@ -38,10 +46,19 @@ class JournalFigures(Protocol):
 def show_journal(system: System, figures: JournalFigures) -> None:
     """Set the gauges of the journal."""
     telemetry = system.telemetry
+    telemetry.show_journal_state(figures.state)
+    telemetry.journal_limit_bytes.set(system.settings.journal_max_mb << 20)
     telemetry.journal_bytes.set(figures.bytes)
     oldest_us = figures.oldest_us
     age_us = 0 if oldest_us is None else system.clock.now_us() - oldest_us
     telemetry.journal_oldest_age_seconds.set(age_us / 1e6)
+
+
+def _show_backlog(system: System) -> None:
+    status = system.status_of(N8N_WRITER)
+    oldest_us = status.needed_from_us if isinstance(status, N8nStatus) else None
+    age_us = 0 if oldest_us is None else system.clock.now_us() - oldest_us
+    system.telemetry.n8n_oldest_age_seconds.set(age_us / 1e6)
 
 
 def _show_actors(system: System, reports: tuple[ActorReport, ...]) -> None:

@@ -64,6 +64,9 @@ class MemoryStore:
     def coins(self) -> int:
         return sum(len(batch.coins) for batch in self.batches)
 
+    def oldest_us(self) -> int | None:
+        return self.batches[0].created_us if self.batches else None
+
     def resize(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
 
@@ -688,3 +691,20 @@ def test_the_timeline_says_of_which_coin_n8n_was_not_told() -> None:
     house.answer(Answer(413))
 
     assert house.notes("A")[-1] == ("n8n_dead", {"batch_id": "batch1"})
+
+
+def test_the_status_says_since_when_the_oldest_coin_waits(house: House) -> None:
+    began_us = house.system.manual_clock.now_us()
+    house.discover("A")
+    assert house.status().oldest_us == coin("A").arrived_us
+
+    house.system.advance(1.0)
+    house.discover("B")
+    house.system.advance(1.0)
+    house.discover("C", "D")
+    assert house.status().oldest_us == began_us + 1_000_000
+
+    house.answer(Answer(200))
+    assert house.status().oldest_us == began_us + 2_000_000
+    house.answer(Answer(200))
+    assert house.status().oldest_us is None

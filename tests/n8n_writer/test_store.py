@@ -28,7 +28,7 @@ def test_batches_survive_a_restart_unchanged_and_in_order(tmp_path: Path) -> Non
     store = make_store(tmp_path / "spool.db")
     store.open()
 
-    assert store.coins() == 4
+    assert (store.coins(), store.oldest_us()) == (4, START_US)
     assert store.oldest() == batch("one")
     store.remove("one")
     assert store.oldest() == batch("two")

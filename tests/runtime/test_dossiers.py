@@ -281,6 +281,14 @@ def test_damaged_and_foreign_files_are_skipped_and_left_alone(folder: Path) -> N
     assert "00000000000000006-0001.half" not in names(folder)
 
 
+def test_file_under_another_name_than_its_id_is_foreign(folder: Path) -> None:
+    with Opened(Dossiers(folder)) as dossiers:
+        dossiers.add(made(1))
+    (folder / f"{made(1).id}.json").rename(folder / f"{made(2).id}.json")
+    with Opened(Dossiers(folder)) as dossiers:
+        assert dossiers.all(10) == ()
+
+
 def test_file_that_was_taken_away_meanwhile_is_none(folder: Path) -> None:
     with Opened(Dossiers(folder)) as dossiers:
         dossiers.add(made(1))

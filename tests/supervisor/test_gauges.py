@@ -28,6 +28,7 @@ class Note(Message, frozen=True):
 class Figures(NamedTuple):
     bytes: int
     oldest_us: int | None
+    state: str = "full"
 
 
 @pytest.fixture
@@ -125,3 +126,6 @@ def test_the_journal_is_shown_by_size_and_age(
     show_journal(system, Figures(12_345, oldest_us))
     assert shown(system, "mintwatch_journal_bytes") == 12_345
     assert shown(system, "mintwatch_journal_oldest_age_seconds") == seconds
+    assert shown(system, "mintwatch_journal_limit_bytes") == 5120 << 20
+    assert shown(system, "mintwatch_journal_state", state="full") == 1
+    assert shown(system, "mintwatch_journal_state", state="ok") == 0
