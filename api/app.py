@@ -13,7 +13,6 @@ from werkzeug.routing import BaseConverter
 
 from api import auth, problems
 from api.database import Database
-from api.masking import Mask
 from api.routes import (
     actors,
     analytics,
@@ -36,6 +35,7 @@ from api.routes import (
 from api.schemas import Problem
 from api.services import Services, attach
 from settings import Settings, secret_values
+from telemetry import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,7 @@ def create_app(
     database: Pool,
     *,
     journal: JournalLens | None = None,
+    redactor: Redactor | None = None,
     monotonic_s: Callable[[], float] = time.monotonic,
     now_us: Callable[[], int] = _wall_us,
 ) -> Flask:
@@ -81,6 +82,7 @@ def create_app(
         telemetry: The metrics to show, and to count requests in.
         database: A pool, best one of its own with a statement timeout of a few seconds.
         journal: How to look into the journal; None while there is none.
+        redactor: What masks secrets, if it is shared with others; it learns those of new settings.
         monotonic_s: The clock of `uptime_seconds` while the supervisor does not answer.
         now_us: UTC in microseconds, where streams begin and analytics look back from.
     """
@@ -105,7 +107,7 @@ def create_app(
         settings=settings,
         telemetry=telemetry,
         database=Database(database, monotonic_s, telemetry.db_query_duration_seconds.observe),
-        redactor=Mask(secret_values(settings)),
+        redactor=redactor or Redactor(secret_values(settings)),
         monotonic_s=monotonic_s,
         now_us=now_us,
         started_s=monotonic_s(),

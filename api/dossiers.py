@@ -11,34 +11,34 @@ from api.lens_bodies import Dossier, DossierSummary
 if TYPE_CHECKING:
     from actors.runtime.dossiers import Dossier as Kept
     from actors.runtime.dossiers import Summary
-    from api.masking import Mask
+    from telemetry import Redactor
 
 
-def summary_of(found: Summary, mask: Mask) -> DossierSummary:
+def summary_of(found: Summary, redactor: Redactor) -> DossierSummary:
     """Show a failure in short."""
     return DossierSummary(
         id=found.id,
         at=iso(found.at_us),
         actor=found.actor,
         kind=found.kind,
-        error=mask.text(found.error),
+        error=redactor.text(found.error),
         message=found.message,
         decision=found.decision,
     )
 
 
-def dossier_of(found: Kept, mask: Mask) -> Dossier:
+def dossier_of(found: Kept, redactor: Redactor) -> Dossier:
     """Show all that is on record of a failure, whose texts are bounded where they are kept."""
     return Dossier(
-        **summary_of(found.line, mask).model_dump(),
-        traceback=mask.text(found.traceback),
-        summary=_masked(found.summary, mask),
-        recent=[handled_of(message, mask) for message in found.recent],
-        state=_masked(found.state, mask),
+        **summary_of(found.line, redactor).model_dump(),
+        traceback=redactor.text(found.traceback),
+        summary=_masked(found.summary, redactor),
+        recent=[handled_of(message, redactor) for message in found.recent],
+        state=_masked(found.state, redactor),
         restart_after_seconds=found.restart_after_s,
         restarts=found.restarts,
     )
 
 
-def _masked(text: str | None, mask: Mask) -> str | None:
-    return None if text is None else mask.text(text)
+def _masked(text: str | None, redactor: Redactor) -> str | None:
+    return None if text is None else redactor.text(text)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.domain import Mint
-    from api.masking import Mask
+    from telemetry import Redactor
 
 FRAME_CHARACTERS: Final = 16_384
 """Of one frame; a usual one has 600."""
@@ -58,11 +58,11 @@ class JournalLens(Protocol):
         """
 
 
-def journal_of(mint: str, found: Found, limit: int, mask: Mask) -> JournalResponse:
+def journal_of(mint: str, found: Found, limit: int, redactor: Redactor) -> JournalResponse:
     """Show the frames, the newest ones as far as the answer's bound allows."""
     left, shown = ANSWER_CHARACTERS, list[RawFrame]()
     for frame in reversed(found.frames):
-        text = mask.text(frame.data.decode("utf-8", "replace"))
+        text = redactor.text(frame.data.decode("utf-8", "replace"))
         left -= min(len(text), FRAME_CHARACTERS)
         if left < 0:
             break

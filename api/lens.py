@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from actors.control import TrackerOverview
     from actors.runtime.handled import Handled
     from actors.runtime.messages import TimerReport
-    from api.masking import Mask
+    from telemetry import Redactor
 
 _PAUSED = "paused"
 
 
-def handled_of(message: Handled, mask: Mask) -> HandledMessage:
+def handled_of(message: Handled, redactor: Redactor) -> HandledMessage:
     """Show a handled message, with secrets masked."""
     return HandledMessage(
         at=iso(message.at_us),
         message=message.message,
-        summary=mask.text(message.summary),
+        summary=redactor.text(message.summary),
         events=message.weight,
         waited_seconds=message.waited_s,
         taken_seconds=message.taken_s,
@@ -31,9 +31,9 @@ def handled_of(message: Handled, mask: Mask) -> HandledMessage:
     )
 
 
-def lens_of(mint: str, found: TrackerOverview, mask: Mask) -> LensResponse:
+def lens_of(mint: str, found: TrackerOverview, redactor: Redactor) -> LensResponse:
     """Show a coin as its actors see it, with secrets masked."""
-    shown = overview(mint, found, lambda text: None if text is None else mask.text(text))
+    shown = overview(mint, found, lambda text: None if text is None else redactor.text(text))
     return LensResponse(
         mint=shown.mint,
         actor=shown.actor,
@@ -43,7 +43,7 @@ def lens_of(mint: str, found: TrackerOverview, mask: Mask) -> LensResponse:
         pinned=found.pinned,
         timers=[_timer(timer) for timer in found.timers],
         route=_route(found.route),
-        recent=[handled_of(message, mask) for message in found.recent],
+        recent=[handled_of(message, redactor) for message in found.recent],
     )
 
 

@@ -14,7 +14,7 @@ from api.health import iso
 
 if TYPE_CHECKING:
     from actors.runtime import DeadLetter as Kept
-    from api.masking import Mask
+    from telemetry import Redactor
 
 CUT: Final = "..."
 """Stands where something was left out."""
@@ -35,7 +35,7 @@ IN_A_LIST: Final = Bounds(values=60, characters=200)
 ALONE: Final = Bounds(values=2_000, characters=16_384)
 
 
-def letter_of(letter: Kept, redactor: Mask, bounds: Bounds) -> DeadLetter:
+def letter_of(letter: Kept, redactor: Redactor, bounds: Bounds) -> DeadLetter:
     """Show a dead letter. Secrets are masked before anything is cut, so no half of one stays."""
     return DeadLetter(
         id=letter.id,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from actors.runtime.chronicle import Detail, Note
-    from api.masking import Mask
+    from telemetry import Redactor
 
 _CHARACTERS: Final = 400
 """Of one text among the details: names come from strangers."""
@@ -74,15 +74,15 @@ _WORDS: Final[dict[str, str]] = {
 """What is said of an event; details that a sentence does not use follow it in brackets."""
 
 
-def why_of(mint: str, notes: Sequence[Note], mask: Mask) -> WhyResponse:
+def why_of(mint: str, notes: Sequence[Note], redactor: Redactor) -> WhyResponse:
     """Show the timeline of a mint, with secrets masked."""
-    shown = [note_of(note, mask) for note in notes]
+    shown = [note_of(note, redactor) for note in notes]
     return WhyResponse(mint=mint, notes=shown, count=len(shown))
 
 
-def note_of(note: Note, mask: Mask) -> WhyNote:
+def note_of(note: Note, redactor: Redactor) -> WhyNote:
     """Show one note, with secrets masked."""
-    details = {name: _shown(value, mask) for name, value in note.details.items()}
+    details = {name: _shown(value, redactor) for name, value in note.details.items()}
     return WhyNote(
         at=iso(note.at_us),
         actor=note.actor,
@@ -111,10 +111,10 @@ def sentence(what: str, details: Mapping[str, Detail]) -> str:
     return f"{said[:-1]} ({rest})." if rest else said
 
 
-def _shown(value: Detail, mask: Mask) -> Detail:
+def _shown(value: Detail, redactor: Redactor) -> Detail:
     match value:
         case str():
-            return mask.text(value)[:_CHARACTERS]
+            return redactor.text(value)[:_CHARACTERS]
         case float() if not math.isfinite(value):
             return str(value)
         case _:

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from api.database import Database
     from api.gateway import Gateway
     from api.journal import JournalLens
-    from api.masking import Mask
     from settings import Settings
-    from telemetry import Telemetry
+    from telemetry import Redactor, Telemetry
 
 ASK_SECONDS: Final = 3.0
 STREAMS: Final = 8
@@ -62,7 +61,7 @@ class Services:
     """As they were at the start; what can change since is read by `settings_in_force`."""
     telemetry: Telemetry
     database: Database
-    redactor: Mask
+    redactor: Redactor
     """Masks the secrets in texts that come from elsewhere, such as error messages."""
     monotonic_s: Callable[[], float]
     now_us: Callable[[], int]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from actors.runtime.handled import Handled
-    from api.masking import Mask
+    from telemetry import Redactor
 
 MAX_SECONDS: Final = 15 * 60.0
 HEARTBEAT_SECONDS: Final = 15.0
@@ -54,7 +54,7 @@ class Surroundings:
     """Whether nobody reads any more, or far too slowly."""
     closing: Callable[[], bool]
     """Whether the server stops."""
-    mask: Mask
+    redactor: Redactor
 
 
 def events(mint: str, source: Source, around: Surroundings) -> Iterator[bytes]:
@@ -71,7 +71,7 @@ def events(mint: str, source: Source, around: Surroundings) -> Iterator[bytes]:
             yield _event("dropped", heard, {"dropped": dropped})
         if found is not None:
             heard, sent_s = heard + 1, now_s
-            yield _heard(found, heard, around.mask)
+            yield _heard(found, heard, around.redactor)
         elif now_s - sent_s >= HEARTBEAT_SECONDS:
             sent_s = now_s
             yield _BEAT
@@ -92,10 +92,10 @@ def _end(source: Source, found: object, lasted_s: float, around: Surroundings) -
     return None
 
 
-def _heard(found: Handled | Note, number: int, mask: Mask) -> bytes:
+def _heard(found: Handled | Note, number: int, redactor: Redactor) -> bytes:
     if isinstance(found, Note):
-        return _event("note", number, note_of(found, mask).model_dump())
-    return _event("handled", number, handled_of(found, mask).model_dump())
+        return _event("note", number, note_of(found, redactor).model_dump())
+    return _event("handled", number, handled_of(found, redactor).model_dump())
 
 
 def _event(name: str, number: int, data: object) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from actors.connection.address import AddressError, FeedAddress
 from actors.connection.dispatch import Dispatch, Journal, NoJournal
+from actors.connection.history import NO_HISTORY, History
 from actors.connection.live import LiveReader
 from actors.connection.messages import (
     GetFeed,
@@ -23,7 +24,7 @@ from actors.connection.messages import (
     WatchMint,
     _Dialled,
 )
-from actors.connection.recovery import NO_HISTORY, History, Recovery
+from actors.connection.recovery import Recovery
 from actors.connection.routing import Routing
 from actors.connection.source_replay import ReplayReader
 from actors.connection.waiting import LONGEST_WAIT_S, Waiter

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from actors.connection.bearings import LEFT_OUT, MEMORY_US, RELEASED, STARTED, STOPPED
 from actors.connection.intake import Arrived, Slice, sort_slice
 from actors.connection.journal_records import Fact
 from actors.connection.messages import FeedReport
 from actors.connection.parking import Parking
-from actors.connection.recovery import LEFT_OUT, MEMORY_US, RELEASED, STARTED, STOPPED, History
 from actors.control import DISCOVERY, SUPERVISOR, FeedStateChanged, tracker_name, writer_name
 from actors.discovery.messages import FeedSlice, RouteClosed, RouteSwitched
 from actors.domain import Coin, FeedEvent, FeedGap, Migration, Mint, Place, Trade
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.connection.coverage import Change
+    from actors.connection.history import History
     from actors.connection.journal_records import Frame, Record
     from actors.connection.state import ConnectionState
     from actors.runtime import Context, Ref

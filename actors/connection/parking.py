@@ -22,8 +22,8 @@ from actors.tracker.messages import TradesArrived, TradesParked, TradesUnparked
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from actors.connection.history import History
     from actors.connection.journal_records import Record
-    from actors.connection.recovery import History
     from actors.connection.state import ConnectionState
     from actors.runtime import Context
 

@@ -5,7 +5,7 @@ they were, because the journal's tail goes through the same code with the times 
 Guarantees: live frames are journalled as they arrive and handed on behind the replay, in order; the
 feed clock follows the replay and never runs ahead of it; a trade that lies in rows is remembered
 and not counted; a mint whose tracking has ended stays ended; a restarted actor goes on where the
-last instance was.
+last instance was; a frame that fails every time is left out, alone.
 Relies on: every active stream is routed before `begin`; rows of one mint commit in order.
 
 The journal says in its own facts from where it is needed (`released`): everything earlier is in
@@ -19,169 +19,35 @@ journal, so that it costs neither this process nor the next one any further inst
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
+from actors.connection.bearings import MEMORY_US, needed_from
 from actors.connection.coverage import Change
 from actors.connection.frames import decode
 from actors.connection.intake import Arrived, sort_slice
-from actors.connection.journal_records import Fact, Frame
+from actors.connection.journal_records import Frame
 from actors.control import DISCOVERY, tracker_name
 from actors.discovery.messages import CoinsRemembered
-from actors.domain import US_PER_SECOND, Coin, Mint, Place, Trade
+from actors.domain import Coin, Mint, Place, Trade
 from actors.tracker.messages import CoverageChanged, TradesRemembered
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from actors.connection.dispatch import Dispatch
+    from actors.connection.history import History
     from actors.connection.journal_records import Record
     from actors.connection.recovery_state import RecoveryState
     from actors.connection.state import ConnectionState
     from actors.runtime import Context
 
-RELEASED: Final = "released"
-STARTED: Final = "tracker_started"
-STOPPED: Final = "tracker_stopped"
-LEFT_OUT: Final = "frame_left_out"
-MEMORY_US: Final = 600 * US_PER_SECOND
-"""Trackers remember trades for this long, discovery names for less."""
 SLICE_FRAMES: Final = 256
 SLICE_US: Final = 50_000
 """As long as a live slice at most, so that what ends on the feed clock ends where it ended live."""
-SEARCH_RECORDS: Final = 4_096
-"""Looked through in one step, about 20 ms."""
 CONGESTED_AT: Final = 2_000
 """Below the bound of a tracker's mailbox: a replay can wait, and loses nothing by it."""
 ATTEMPTS: Final = 2
 """A failure may have passed with the instance that failed; after two of them it has not."""
-
-
-class NoHistory:
-    """No earlier process has kept anything."""
-
-    def records(
-        self,
-        *,
-        since_us: int = 0,  # noqa: ARG002 - there is nothing to choose from
-        before_seq: int | None = None,  # noqa: ARG002
-        mint: Mint | None = None,  # noqa: ARG002
-    ) -> Iterator[Record]:
-        """Walk nothing."""
-        return iter(())
-
-    def steps(
-        self,
-        *,
-        since_us: int = 0,  # noqa: ARG002 - as above
-        before_seq: int | None = None,  # noqa: ARG002
-        mint: Mint,  # noqa: ARG002
-    ) -> Iterator[Record | None]:
-        """Walk nothing."""
-        return iter(())
-
-
-NO_HISTORY: Final = NoHistory()
-
-
-class History(Protocol):
-    """Where the records of earlier processes are read from, oldest first."""
-
-    def records(
-        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
-    ) -> Iterator[Record]:
-        """Walk the records from a time on, up to a sequence number, of one mint or of all."""
-
-    def steps(
-        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
-    ) -> Iterator[Record | None]:
-        """Walk the records of a mint, and give None now and then where there are none."""
-
-
-class Bearings(msgspec.Struct, frozen=True):
-    """What the journal's facts say about its frames."""
-
-    needed_us: int
-    """From here on they are needed."""
-    stopped: dict[Mint, int]
-    """The last sequence number of each mint's ended tracking."""
-    left_out_us: frozenset[int]
-    """When those arrived that were left out."""
-
-
-class _Facts:
-    """What is gathered of facts on the way."""
-
-    def __init__(self) -> None:
-        self.released_us: int | None = None
-        self._has_rows: dict[Mint, bool] = {}
-        self._stops: dict[Mint, tuple[Fact, bool]] = {}
-        self._left_out_us: set[int] = set()
-
-    def take(self, fact: Fact) -> None:
-        if fact.name == RELEASED:
-            self.released_us = _number(fact, "before_us", self.released_us)
-        elif fact.name == LEFT_OUT:
-            self._left_out_us.add(_number(fact, "frame_us", 0) or 0)
-        elif fact.mint is not None:
-            self._take_tracking(fact, fact.mint)
-
-    def _take_tracking(self, fact: Fact, mint: Mint) -> None:
-        if fact.name == STARTED:
-            self._has_rows[mint] = "rows_end_us" in fact.details
-        elif fact.name == STOPPED:
-            self._stops[mint] = (fact, self._has_rows.get(mint, False))
-
-    def bearings(self) -> Bearings:
-        needed_us = self.released_us or 0
-        stopped = {
-            mint: _number(stop, "through_seq", stop.seq) or 0
-            for mint, (stop, had_rows) in self._stops.items()
-            if _is_final(stop, needed_us, had_rows=had_rows)
-        }
-        return Bearings(needed_us, stopped, frozenset(self._left_out_us))
-
-
-def needed_from(history: History, tail_us: int) -> Generator[None, None, Bearings]:
-    """Find from where the journal is needed, and which mints' tracking has ended since.
-
-    The note of what is released is renewed every few seconds, so it is looked for near the end
-    first, and everywhere only when the end has none, or one of something older.
-
-    Yields:
-        Now and then, so that somebody else can have a turn.
-    """
-    facts = _Facts()
-    for since_us in (max(0, tail_us - MEMORY_US), 0):
-        facts = _Facts()
-        for number, record in enumerate(history.records(since_us=since_us), 1):
-            if number % SEARCH_RECORDS == 0:
-                yield
-            if isinstance(record, Fact):
-                facts.take(record)
-        if facts.released_us is not None and facts.released_us >= since_us:
-            # Whatever has ended since was noted later.
-            break
-    return facts.bearings()
-
-
-def _number(fact: Fact, name: str, default: int | None) -> int | None:
-    value = fact.details.get(name)
-    return value if isinstance(value, int) else default
-
-
-def _is_final(stop: Fact, needed_us: int, *, had_rows: bool) -> bool:
-    """Say whether a mint's frames from before its stop are done with.
-
-    Rows and the end of a tracker that has ended by itself may not have been kept if that was
-    lately: its frames are replayed then, come to the same end, and give the same rows. They would
-    not give the same rows if an earlier tracker's last one was cut inside a cell. But the stream of
-    a mint that had rows when this tracking began is known to the database: it would be active
-    there, and routed again, had its end not been kept behind all of its rows. Whoever else stopped
-    a tracker has done so in the database.
-    """
-    return not stop.details.get("ended") or had_rows or stop.at_us < needed_us
 
 
 class Recovery:

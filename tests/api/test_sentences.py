@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from actors.runtime.chronicle import Note
-from api.masking import Mask
 from api.sentences import note_of, sentence
+from telemetry import Redactor
 from tests.api.fakes import NOON_US
 
 
@@ -44,7 +44,7 @@ def test_event_is_said_in_plain_words(what: str, details: dict[str, Any], said: 
 def test_text_from_strangers_is_masked_and_bounded() -> None:
     note = Note(NOON_US, "discovery", "discovered", {"name": "x" * 500, "uri": "see hunter2-key"})
 
-    shown = note_of(note, Mask(["hunter2-key"]))
+    shown = note_of(note, Redactor(["hunter2-key"]))
 
     assert shown.details == {"name": "x" * 400, "uri": "see ***"}
     assert "hunter2" not in shown.text

@@ -19,8 +19,8 @@ from actors.runtime.chronicle import Note
 from actors.runtime.handled import Handled
 from actors.runtime.taps import Tap
 from api import ApiServer
-from api.masking import Mask
 from api.streams import Surroundings, events
+from telemetry import Redactor
 from tests.api.fakes import MINT, NOON_US
 from tests.support.waiting import wait_until
 
@@ -87,7 +87,7 @@ def read(script: Script, **changes: Any) -> list[str]:
         "monotonic_s": lambda: script.now_s,
         "gone": lambda: False,
         "closing": lambda: False,
-        "mask": Mask(["hunter2-secret"]),
+        "redactor": Redactor(["hunter2-secret"]),
     }
     sent = b"".join(events(MINT, script, Surroundings(**{**around, **changes})))
     return sent.decode().split("\n\n")[:-1]

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from actors.connection import ConnectionActor, ConnectionState
+from actors.connection.bearings import MEMORY_US, needed_from
 from actors.connection.dispatch import NoJournal
 from actors.connection.frames import decode
 from actors.connection.intake import Arrived, sort_slice
@@ -20,7 +21,6 @@ from actors.connection.messages import (
     StartReading,
     StopReading,
 )
-from actors.connection.recovery import MEMORY_US, needed_from
 from actors.control import (
     CONNECTION,
     DISCOVERY,

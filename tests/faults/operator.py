@@ -10,6 +10,9 @@ from tests.faults.world import eventually
 if TYPE_CHECKING:
     from tests.faults.world import World
 
+_RESUME_S = 120.0
+"""What is parked of 100 coins is read from the journal coin by coin, while more arrives."""
+
 
 class Operator:
     """Does one thing after the other; each has to be answered with what was asked for."""
@@ -45,7 +48,7 @@ class Operator:
         """Let trackers go on, and see that nothing stays parked."""
         for mint in mints:
             self._ask("POST", f"/trackers/{mint}/resume")
-        eventually(lambda: not self._world.places()["parked"], 30, "the end of the parking")
+        eventually(lambda: not self._world.places()["parked"], _RESUME_S, "the end of the parking")
 
     def window(self, seconds: int) -> None:
         """Change how often the youngest coins are written."""

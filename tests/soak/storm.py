@@ -13,10 +13,9 @@ import time
 from collections import Counter
 from typing import Any, Final, NamedTuple, Self
 
-from actors.connection import ConnectionActor, ConnectionState
-from actors.connection.intake import Arrived
+from actors.connection import ConnectionState
 from actors.connection.journal_records import Frame
-from actors.connection.messages import RouteMint
+from actors.connection.messages import RouteMint, StartReading
 from actors.control import CONNECTION, DISCOVERY, SUPERVISOR, TrackMint, tracker_name, writer_name
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
@@ -30,7 +29,6 @@ from actors.runtime import (
     ChildSpec,
     Context,
     Exceeded,
-    Message,
     RestartType,
     System,
 )
@@ -40,6 +38,7 @@ from actors.tracker import TrackerActor, TrackerState, tracker_state
 from settings import Settings
 from telemetry import Telemetry
 from tests.connection.system import KeptHistory, KeptJournal
+from tests.soak.fed import Fed, FedConnection, quiet_log
 from tests.supervisor.scripted import trade
 from tests.support.books import check_books
 from tests.support.waiting import wait_until
@@ -153,30 +152,6 @@ class StormTracker(TrackerActor):
         return super().on_receive(message)
 
 
-class Fed(Message, frozen=True):
-    """The test hands the connection what it would have read from a socket."""
-
-    frames: tuple[bytes, ...]
-
-
-class FedConnection(ConnectionActor):
-    """The connection with its own dispatch and parking; only the socket is missing."""
-
-    polls = False
-
-    def _make_reader(self) -> None:
-        return None
-
-    def on_receive(self, message: Any) -> Any:
-        if not isinstance(message, Fed):
-            return super().on_receive(message)
-        arrived = [Arrived(self._dispatch.stamp(), frame) for frame in message.frames]
-        self._dispatch.tell(self._dispatch.deliver(arrived))
-        self._dispatch.advance(self.context.now_us())
-        self._dispatch.parking.hand_on()
-        return None
-
-
 class SievedJournal(KeptJournal):
     """Keeps, in memory, the frames of the coins that are to be parked."""
 
@@ -199,6 +174,7 @@ class Storm:
         self.system = System(
             settings=Settings(), telemetry=Telemetry(), clock=ArrivalClock(), threads=THREADS
         )
+        self.system.log = quiet_log()
         self.heard: list[Any] = []
         """What the supervisor was told."""
         self.waits: list[tuple[Mint, int]] = []
@@ -226,6 +202,7 @@ class Storm:
             lambda context: FedConnection(context, connection, journal, KeptHistory(journal)),
             FedConnection,
         )
+        self.system.tell(CONNECTION, StartReading())
         for mint in self.plan.mints:
             self._track(mint)
         wait_until(self._is_ready, _LIMIT_S, "trackers that take trades")
