@@ -262,6 +262,7 @@ class Service:
             self._telemetry,
             pool,
             journal=partial(frames_of, self.settings.state_dir / JOURNAL),
+            redactor=self._redactor,
             now_us=self._clock.now_us,
         )
         server = ApiServer(app, self.settings.api_host, self.settings.api_port)
@@ -287,12 +288,15 @@ class Service:
             finished=self._finish,
         )
         system.on_dead_letter = _accountant(system)
-        system.on_beyond_help = lambda reason: self.drain(reason, EXIT_GAVE_UP)
+        system.on_beyond_help = self._give_up
         self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
         self._telemetry.on_scrape(
             lambda: self._telemetry.ath_cache_size.set(tree.nursery.aths),
         )
         telemetry = self._telemetry
+        telemetry.follow_share(
+            telemetry.dispatcher_busy_share, lambda: system.busy_s, lambda: system.threads
+        )
         telemetry.follow(telemetry.dossiers_skipped, lambda: system.dossiers.skipped)
         if journal is None:
             telemetry.show_journal_state("off")
@@ -306,6 +310,14 @@ class Service:
         system.open()
         for spec in tree.specs():
             system.start_child(spec)
+
+    def _give_up(self, reason: str) -> None:
+        """Drain, and end when that is not over in time: the supervisor may hang too."""
+        self.drain(reason, EXIT_GAVE_UP)
+        limit_s = self.settings.drain_timeout + _CLOSE_S
+        timer = threading.Timer(limit_s, self._finish, (EXIT_GAVE_UP,))
+        timer.daemon = True
+        timer.start()
 
     def _apply(self, settings: Settings) -> None:
         """Follow changed settings outside the tree."""

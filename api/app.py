@@ -34,6 +34,7 @@ from api.routes import (
 )
 from api.schemas import Problem
 from api.services import Services, attach
+from db.probe import try_database as try_to_connect
 from settings import Settings, secret_values
 from telemetry import Redactor
 
@@ -71,6 +72,7 @@ def create_app(
     *,
     journal: JournalLens | None = None,
     redactor: Redactor | None = None,
+    try_database: Callable[[str], str | None] = try_to_connect,
     monotonic_s: Callable[[], float] = time.monotonic,
     now_us: Callable[[], int] = _wall_us,
 ) -> Flask:
@@ -83,6 +85,7 @@ def create_app(
         database: A pool, best one of its own with a statement timeout of a few seconds.
         journal: How to look into the journal; None while there is none.
         redactor: What masks secrets, if it is shared with others; it learns those of new settings.
+        try_database: Says why a new database cannot be used; None: it can.
         monotonic_s: The clock of `uptime_seconds` while the supervisor does not answer.
         now_us: UTC in microseconds, where streams begin and analytics look back from.
     """
@@ -112,6 +115,7 @@ def create_app(
         now_us=now_us,
         started_s=monotonic_s(),
         journal=journal,
+        try_database=try_database,
     )
     attach(surroundings, app.extensions)
     auth.register(app, settings)

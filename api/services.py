@@ -70,6 +70,8 @@ class Services:
     """When the application was made, on that clock."""
     journal: JournalLens | None
     """None: there is no journal."""
+    try_database: Callable[[str], str | None]
+    """Says why a connection string cannot be used; None: it can. Blocks for some seconds."""
     limits: Limits = field(default_factory=Limits)
 
     def ask(self, message: Any, patience_s: float = ASK_SECONDS) -> Any:

@@ -275,7 +275,9 @@ class DiscoveryActor(Actor):
 
     def _expire(self, at_us: int) -> None:
         self._armed_us = None
-        self._let_go(self._state.cache.expire(at_us), Place.EXPIRED, "expired")
+        cache = self._state.cache
+        self._let_go(cache.expire(at_us), Place.EXPIRED, "expired")
+        self._evicted(cache.give_up(at_us))
         self._cache_changed()
 
     def _let_go(self, entries: Sequence[CachedCoin], place: Place, note: str) -> None:

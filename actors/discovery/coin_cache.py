@@ -15,8 +15,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.domain import LAMPORTS_PER_SOL, Coin, Migration, Mint, Trade, Wallet
+from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND, Coin, Migration, Mint, Trade, Wallet
 
+LONGEST_WAIT_US: Final = 600 * US_PER_SECOND
+"""A tracker starts within moments, unless MAX_TRACKERS are taken."""
 MAX_TRADES_PER_COIN: Final = 8_192
 """50 trades a second, the most one mint is planned for, over the default 120 s are 6,000."""
 
@@ -149,10 +151,31 @@ class CoinCache:
             self.remove(entry.coin.mint)
         return expired
 
+    def give_up(self, now_us: int) -> list[CachedCoin]:
+        """Take out activated coins that nobody has tracked for `LONGEST_WAIT_US`, oldest first.
+
+        A coin that waits for a free tracker keeps the journal from the instant of its create on.
+        """
+        due_us = now_us - self.keep_us - LONGEST_WAIT_US
+        given_up = []
+        for entry in self._entries.values():
+            if entry.discovered_us > due_us:
+                break
+            given_up.append(entry)
+        for entry in given_up:
+            self.remove(entry.coin.mint)
+        return given_up
+
     def next_expiry_us(self) -> int | None:
-        """When `expire` will find the next coin; None when none waits."""
-        entry = self._oldest_waiting()
-        return None if entry is None else entry.discovered_us + self.keep_us
+        """When `expire` or `give_up` will find the next coin; None when the cache is empty."""
+        if not self._entries:
+            return None
+        oldest_us = next(iter(self._entries.values())).discovered_us
+        waiting = self._oldest_waiting()
+        give_up_us = oldest_us + self.keep_us + LONGEST_WAIT_US
+        if waiting is None:
+            return give_up_us
+        return min(waiting.discovered_us + self.keep_us, give_up_us)
 
     def remove(self, mint: Mint) -> CachedCoin | None:
         """Take out a coin with all its trades; None when it is not here."""

@@ -6,6 +6,7 @@ Guarantees: nothing here waits for an actor or runs an actor's code. Thread-safe
 from __future__ import annotations
 
 import threading
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.cell import Cell, CellState
@@ -83,7 +84,7 @@ class Cells:
         now_ns = self.clock.monotonic_ns()
         return tuple(
             TimerReport(
-                key=str(timer.key),
+                key=timer.key.name.lower() if isinstance(timer.key, Enum) else str(timer.key),
                 in_seconds=None if timer.on_feed else (timer.due - now_ns) / 1e9,
                 feed_us=timer.due if timer.on_feed else None,
             )

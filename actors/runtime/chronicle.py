@@ -42,13 +42,16 @@ class _Life:
 
     def __init__(self) -> None:
         self.first: list[Note] = []
-        self.last: deque[Note] = deque(maxlen=LAST_NOTES)
+        self.last: deque[Note] | None = None
+        """Made with the first of them: most mints have a handful of notes."""
         self.left_out = 0
 
     def add(self, note: Note) -> None:
         if len(self.first) < FIRST_NOTES:
             self.first.append(note)
             return
+        if self.last is None:
+            self.last = deque(maxlen=LAST_NOTES)
         self.left_out += len(self.last) == LAST_NOTES
         self.last.append(note)
 
@@ -88,7 +91,7 @@ class Chronicle:
             if life.left_out:
                 since = Note(life.first[-1].at_us, "", "notes_left_out", {"notes": life.left_out})
                 gap = (since,)
-            return (*life.first, *gap, *life.last)
+            return (*life.first, *gap, *(life.last or ()))
 
     def forget_before(self, before_us: int, kept: Iterable[Mint]) -> int:
         """Forget mints whose newest note is older than this, except those to keep.
@@ -111,7 +114,7 @@ class Chronicle:
         """Give everything as bytes, for a file."""
         with self._lock:
             lives = {
-                mint: (life.first, list(life.last), life.left_out)
+                mint: (life.first, list(life.last or ()), life.left_out)
                 for mint, life in self._lives.items()
             }
         return msgspec.msgpack.encode(lives)
@@ -131,6 +134,6 @@ class Chronicle:
                     continue
                 life = self._lives[mint] = _Life()
                 life.first, life.left_out = first, left_out
-                life.last.extend(last)
+                life.last = deque(last, maxlen=LAST_NOTES) if last else None
             while len(self._lives) > self._max_mints:
                 self._lives.popitem(last=False)

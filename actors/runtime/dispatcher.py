@@ -25,9 +25,10 @@ _IDLE_WAIT_S: Final = 1.0
 class _Worker:
     """One thread of the shared dispatcher and the cell it runs."""
 
-    __slots__ = ("cell", "lost", "thread")
+    __slots__ = ("busy_ns", "cell", "lost", "thread")
 
     def __init__(self) -> None:
+        self.busy_ns = 0
         self.cell: Cell | None = None
         self.lost = False
         self.thread: threading.Thread | None = None
@@ -49,6 +50,14 @@ class SharedDispatcher:
         """Those that take cells."""
         self._lost: list[_Worker] = []
         self._open = False
+        self._past_busy_ns = 0
+        """Of workers that have ended."""
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that workers have spent in turns, of those that are over."""
+        with self._lock:
+            return (self._past_busy_ns + sum(worker.busy_ns for worker in self._workers)) / 1e9
 
     @property
     def size(self) -> int:
@@ -125,13 +134,16 @@ class SharedDispatcher:
     def _work(self, worker: _Worker) -> None:
         while (cell := self._queue.get()) is not None:
             worker.cell = cell
+            began_ns = time.monotonic_ns()
             cell.turn()
+            worker.busy_ns += time.monotonic_ns() - began_ns
             if self._given_up(worker):
                 cell.set_blocked(blocked=False)
                 cell.turn_over()
                 return
             cell.turn_over()
         with self._lock:
+            self._past_busy_ns += worker.busy_ns
             if worker in self._workers:
                 self._workers.remove(worker)
 

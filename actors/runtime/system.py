@@ -280,6 +280,11 @@ class System(Cells):
         return self._dispatcher.size
 
     @property
+    def busy_s(self) -> float:
+        """Seconds that workers have spent in turns so far; only grows."""
+        return self._dispatcher.busy_s
+
+    @property
     def threads_lost(self) -> int:
         """How many workers hang in a turn right now."""
         return self._dispatcher.lost

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from actors.runtime.clocks import Clock
 
 CAPACITY: Final = 256
+DESERTED_NS: Final = 60_000_000_000
+"""A full tap that nobody has read from for so long closes itself: its reader is gone."""
 TAP_SUMMARY_CHARS: Final = 4_000
 """A tap is read by somebody who wants to see all of it; the longest event has some 1,500."""
 
@@ -46,6 +48,7 @@ class Tap:
         self._waiting: deque[Entry | Note] = deque()
         self._closed = False
         self._dropped = 0
+        self._read_ns = clock.monotonic_ns()
 
     def get(self, timeout_s: float) -> Handled | Note | None:
         """Wait for the next thing heard, oldest first.
@@ -54,6 +57,7 @@ class Tap:
             None: nothing came in time, or the tap is closed and read to its end.
         """
         with self._changed:
+            self._read_ns = self._clock.monotonic_ns()
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout_s)
             if not self._waiting:
                 return None
@@ -91,11 +95,14 @@ class Tap:
         with self._changed:
             if self._closed:
                 return
-            if len(self._waiting) >= self._capacity:
-                self._dropped += 1
+            if len(self._waiting) < self._capacity:
+                self._waiting.append(heard)
+                self._changed.notify()
                 return
-            self._waiting.append(heard)
-            self._changed.notify()
+            self._dropped += 1
+            is_deserted = self._clock.monotonic_ns() - self._read_ns > DESERTED_NS
+        if is_deserted:
+            self.close()
 
 
 class Trace:
@@ -122,6 +129,7 @@ class Trace:
         handled = render(entry, self._clock.now_us(), now_ns)
         self._log.info(
             "handled",
+            trace=True,
             message=handled.message,
             summary=handled.summary,
             weight=handled.weight,
@@ -150,17 +158,25 @@ class Listeners:
         self._log = log
         self._lock = threading.Lock()
         self._of_mint: dict[str, tuple[Tap, ...]] = {}
+        self._taps = 0
+
+    @property
+    def taps(self) -> int:
+        """How many taps are open."""
+        return self._taps
 
     def tap(self, ears: Ears, capacity: int, mint: Mint | None) -> Tap:
         """Have a new tap listen to an actor, and to what is noted of a mint."""
 
         def leave(tap: Tap) -> None:
             with self._lock:
+                self._taps -= tap in ears.listeners
                 ears.listeners = _without(ears.listeners, tap)
                 self._forget(mint, tap)
 
         tap = Tap(self._clock, capacity, leave)
         with self._lock:
+            self._taps += 1
             ears.listeners = (*ears.listeners, tap)
             if mint is not None:
                 self._of_mint[mint] = (*self._of_mint.get(mint, ()), tap)

@@ -6,6 +6,7 @@ back is put together on the way to whoever asked, who waits for one answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -36,16 +37,18 @@ from actors.operations import (
     ResumeTracker,
     TraceTracker,
 )
+from actors.runtime.attempt import attempt
 from actors.stream_watch.messages import PollNow
 from actors.tracker.messages import PhaseChosen, SetPhase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from actors.domain import Mint
     from actors.runtime import Context
     from actors.supervisor.state import SupervisorState, Tree
     from actors.supervisor.trackers import Trackers
+
+
+Then = Callable[[Any], None]
 
 
 class Desk:
@@ -129,6 +132,7 @@ class Desk:
             self._ask(
                 CONNECTION,
                 GetRoute(mint),
+                asker,
                 lambda route: asker.set(
                     TrackerOverview(actor, live, timers, recent, pinned, route)
                 ),
@@ -137,7 +141,7 @@ class Desk:
         if actor is not None and actor.state not in _ANSWERING:
             with_live(None)
         else:
-            self._ask(DISCOVERY if actor is None else name, GetLiveCoin(mint), with_live)
+            self._ask(DISCOVERY if actor is None else name, GetLiveCoin(mint), asker, with_live)
 
     def _choose_phase(self, mint: Mint, phase_id: int) -> PhaseChosen | None:
         name = tracker_name(mint)
@@ -150,24 +154,28 @@ class Desk:
             self._context.forward(name, SetPhase(phase_id))
         return None
 
-    def _ask(self, name: str, message: Any, then: Callable[[Any], None]) -> None:
+    def _ask(self, name: str, message: Any, asker: pykka.Future[Any], then: Then) -> None:
         """Ask an actor; `then` gets its reply in its thread, or None when there is none."""
-        if not self._context.send(name, message, _Reply(then)):
+        if not self._context.send(name, message, _Reply(then, asker)):
             then(None)
 
 
 class _Reply(pykka.Future[Any]):
     """Hands a reply to a function."""
 
-    def __init__(self, then: Callable[[Any], None]) -> None:
+    def __init__(self, then: Callable[[Any], None], asker: pykka.Future[Any]) -> None:
         super().__init__()
         self._then = then
+        self._asker = asker
 
     def set(self, value: Any | None = None) -> None:
-        self._then(value)
+        error = attempt(self._then, value)
+        if error is not None:
+            # In the turn of whoever answers: it is the asker's trouble, not his.
+            self._asker.set_exception((type(error), error, error.__traceback__))
 
     def set_exception(self, exc_info: Any = None) -> None:  # noqa: ARG002 - nobody was there, or it failed
-        self._then(None)
+        self.set(None)
 
 
 _ANSWERING = frozenset({"running", "paused"})

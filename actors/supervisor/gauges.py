@@ -23,6 +23,8 @@ def show_runtime(system: System, started_us: int) -> None:
     _show_spool(system)
     system.telemetry.uptime_seconds.set((system.clock.now_us() - started_us) / 1e6)
     system.telemetry.dispatcher_threads.set(system.threads)
+    system.telemetry.workers_lost.set(system.threads_lost)
+    system.telemetry.taps.set(system.listeners.taps)
     system.telemetry.spool_limit_bytes.set(system.settings.spool_max_mb << 20)
     _show_backlog(system)
 

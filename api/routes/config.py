@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flask_openapi3.types import ResponseDict
 
     from actors.operations import ConfigOutcome
+    from api.services import Services
     from settings.store import Change
 
 blueprint = APIBlueprint("config", __name__, abp_tags=[Tag(name="config")])
@@ -73,6 +74,7 @@ def change_config(body: ConfigChange, query: DryRunQuery) -> dict[str, Any]:
     _refuse(unusable(wanted))
     command = ChangeSettings(wanted, by=request.remote_addr or "", dry_run=query.dry_run)
     with known.limits.changes.taken():
+        _try_database(known, command)
         outcome: ConfigOutcome = known.ask(command, CHANGE_SECONDS)
     if outcome.settings is not None:
         known.redactor.learn(secret_values(outcome.settings))
@@ -123,6 +125,22 @@ def reload_config() -> dict[str, Any]:
         config=config_of(known.settings_in_force()),
         updated_streams=updated,
     ).model_dump()
+
+
+def _try_database(known: Services, command: ChangeSettings) -> None:
+    """Connect to a database before it is taken: a wrong one would end in an empty service.
+
+    Raises:
+        ProblemError: it cannot be used; nothing is changed.
+    """
+    dsn = command.changes.get("db_dsn")
+    if not isinstance(dsn, str) or not dsn.strip():
+        return
+    tried: ConfigOutcome = known.ask(
+        ChangeSettings(command.changes, by=command.by, dry_run=True), CHANGE_SECONDS
+    )
+    if not tried.errors and (trouble := known.try_database(dsn)) is not None:
+        _refuse((trouble,))
 
 
 def _refuse(errors: tuple[str, ...]) -> None:

@@ -70,12 +70,15 @@ def read_tracker(path: MintPath) -> dict[str, Any]:
 @blueprint.delete(
     "/trackers/<text:mint>",
     summary="Track a coin no longer",
-    responses=changes(Done, 404, 503, success=202),
+    responses=changes(Done, 404, 409, 503, 504, success=202),
 )
 def stop_tracker(path: MintPath) -> tuple[dict[str, Any], int]:
     """Make the coin's stream inactive, in its phase; its tracker writes what it holds and ends."""
-    mint = Mint(path.mint)
-    with services().database.connection() as connection:
+    known, mint = services(), Mint(path.mint)
+    tracked: TrackerOverview = known.ask(GetTracker(mint))
+    if tracked.pinned:
+        raise ProblemError(409, "This coin is pinned: POST /trackers/{mint}/unpin first.")
+    with known.database.connection() as connection:
         stream = streams.get_stream(connection, mint)
         if stream is None or not stream["is_active"]:
             raise ProblemError(404, "This mint has no active stream: see /database/streams.")

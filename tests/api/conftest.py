@@ -53,7 +53,7 @@ def app_of(supervisor: FakeSupervisor, telemetry: Telemetry) -> Callable[..., Fl
     def make(pool: Pool, **environ: str) -> Flask:
         settings = settings_of(**environ)
         supervisor.replies[GetSettings] = settings
-        return create_app(supervisor, settings, telemetry, pool)
+        return create_app(supervisor, settings, telemetry, pool, try_database=lambda _: None)
 
     return make
 

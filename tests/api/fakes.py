@@ -13,8 +13,10 @@ from actors.control import (
     GetHealth,
     GetLedger,
     GetLiveCoin,
+    GetTracker,
     HealthReport,
     LedgerReport,
+    TrackerOverview,
     TrackerReport,
 )
 from actors.domain import FeedState, Mint, Wallet
@@ -149,6 +151,7 @@ class FakeSupervisor:
             GetLedger: LEDGER,
             GetLiveCoin: None,
             GetSettings: settings_of(),
+            GetTracker: TrackerOverview(None, None),
         }
         self.silent: str | None = None
         self.asked: list[Any] = []

@@ -8,6 +8,7 @@ import pytest
 
 from actors.control import GetActors
 from actors.operations import ChangeSettings, ConfigOutcome, GetSettings, GetSettingsHistory
+from api import create_app
 from settings import SettingsError, changed
 from settings.store import Change
 from tests.api.fakes import NOON_US, actor, settings_of
@@ -15,7 +16,9 @@ from tests.api.fakes import NOON_US, actor, settings_of
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
+    from db.pool import Pool
     from settings import Settings
+    from telemetry import Telemetry
     from tests.api.fakes import FakeSupervisor
 
 EXPECTED = ", but a text, a number, true, false or null is expected: correct it."
@@ -228,3 +231,17 @@ def test_history_is_given_newest_first(lonely: FlaskClient, supervisor: FakeSupe
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "offset=-1", "offset=x", "page=1"])
 def test_history_out_of_bounds_is_refused(lonely: FlaskClient, query: str) -> None:
     assert lonely.get(f"/config/history?{query}").status_code == 400
+
+
+def test_database_that_cannot_be_used_is_not_taken(
+    supervisor: FakeSupervisor, keeper: Keeper, telemetry: Telemetry, no_pool: Pool
+) -> None:
+    app = create_app(
+        supervisor, settings_of(), telemetry, no_pool, try_database=lambda _: "It is away."
+    )
+
+    answer = app.test_client().put("/config", json={"db_dsn": "postgresql://m@db/coins"})
+
+    assert answer.status_code == 400
+    assert answer.get_json()["errors"] == ["It is away."]
+    assert keeper.settings.db_dsn is None

@@ -227,3 +227,14 @@ class CacheMachine(RuleBasedStateMachine):
 
 TestCacheAgreesWithAPlainList = CacheMachine.TestCase
 TestCacheAgreesWithAPlainList.settings = settings(max_examples=100, stateful_step_count=40)
+
+
+def test_activated_coin_that_nobody_tracks_is_given_up_in_the_end() -> None:
+    cache = make_cache()
+    entry = cache.add(coin("MintA"))
+    entry.activated = True
+    assert cache.next_expiry_us() == START_US + 720 * SECOND
+    assert cache.expire(START_US + 720 * SECOND - 1) == []
+    assert cache.give_up(START_US + 720 * SECOND - 1) == []
+    assert cache.give_up(START_US + 720 * SECOND) == [entry]
+    assert cache.next_expiry_us() is None

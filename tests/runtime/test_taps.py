@@ -211,6 +211,7 @@ def test_traced_actor_logs_every_message_until_the_time_is_over(lines: list[Any]
 
     assert handled_lines(lines)[0] == {
         "event": "handled",
+        "trace": True,
         "log_level": "info",
         "actor": "tracker:MintA",
         "mint": "MintA",
@@ -237,3 +238,11 @@ def test_new_trace_takes_the_place_of_the_old_one_and_zero_ends_it(lines: list[A
     told(system, Do(1))
     assert len(handled_lines(lines)) == 1
     assert not system.trace("nobody", 10.0)
+
+
+def test_full_tap_that_nobody_reads_closes_itself() -> None:
+    system, tap = tapped(capacity=1)
+    told(system, Do(0), Do(0))
+    assert (tap.closed, system.listeners.taps) == (False, 1)
+    told(system, Do(61), Do(0))
+    assert (tap.closed, system.listeners.taps) == (True, 0)
