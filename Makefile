@@ -35,6 +35,7 @@ $(STAMP_SYSTEM): $(STAMP)
 	@touch $@
 
 soak: venv
+	SEEDS=0-999 $(BIN)/pytest --numprocesses 2 --timeout 3600 tests/supervisor/test_handover.py tests/supervisor/test_poison.py tests/supervisor/test_resize_races.py
 	$(BIN)/pytest -m soak --timeout 3600 -s $(PYTEST_ARGS)
 
 bench: venv

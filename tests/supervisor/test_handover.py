@@ -10,6 +10,7 @@ import pytest
 
 from actors.control import TrackMint, UntrackMint
 from actors.domain import Candle, Mint
+from tests.runtime.seeds import seeds, try_each
 from tests.supervisor.scripted import (
     CELL_US,
     T0_US,
@@ -25,7 +26,7 @@ from tests.supervisor.scripted import (
 if TYPE_CHECKING:
     from actors.connection.intake import Arrived
 
-SEEDS = range(100)
+SEEDS = seeds(100)
 MINTS = ("A", "B", "C")
 
 Cells = dict[tuple[str, int], list[int]]
@@ -99,7 +100,7 @@ def play(seed: int, script: Script, **settings: Any) -> House:
 
 @pytest.mark.parametrize("min_trades", [0, 3, 12])
 def test_every_trade_since_the_create_is_in_the_one_candle_of_its_window(min_trades: int) -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         script = sliced(market.frames, market.chance)
         house = play(
@@ -111,9 +112,11 @@ def test_every_trade_since_the_create_is_in_the_one_candle_of_its_window(min_tra
             f"seed {seed}: trades are elsewhere"
         )
 
+    try_each(scenario, SEEDS)
+
 
 def test_a_stream_that_starts_elsewhere_takes_over_what_is_cached() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         script: list[Slice | Tell] = list(sliced(market.frames, market.chance))
         for mint in MINTS:
@@ -124,9 +127,11 @@ def test_a_stream_that_starts_elsewhere_takes_over_what_is_cached() -> None:
         found, right = volumes(house.candles()), expected(market.cells)
         assert found == right, f"seed {seed}: candles differ"
 
+    try_each(scenario, SEEDS)
+
 
 def test_a_coin_that_is_tracked_twice_has_no_trade_twice() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         script: list[Slice | Tell] = list(sliced(market.frames, market.chance))
         first, second, third = sorted(market.chance.sample(range(1, len(script)), 3))
@@ -145,9 +150,11 @@ def test_a_coin_that_is_tracked_twice_has_no_trade_twice() -> None:
         assert places.get("queued", 0) == in_candles, f"seed {seed}: {places}"
         assert sum(places.values()) == market.trades + market.repeated, f"seed {seed}: {places}"
 
+    try_each(scenario, SEEDS)
+
 
 def test_a_feed_that_ends_in_the_middle_of_a_hand_over_ends_in_order() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         script = sliced(market.frames, market.chance)
         script = script[: market.chance.randrange(1, len(script) // 2)]
@@ -161,12 +168,16 @@ def test_a_feed_that_ends_in_the_middle_of_a_hand_over_ends_in_order() -> None:
         cached = places.get("cached", 0)
         assert in_candles + cached + places.get("duplicate", 0) == received, f"seed {seed}"
 
+    try_each(scenario, SEEDS)
+
 
 def test_a_feed_that_ends_right_behind_a_create_leaves_no_coin_in_the_cache() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         script = sliced(market.frames, market.chance)[: 1 + seed % 4]
         house = play(
             seed, script, activation="trades", activation_min_trades=0, spam_burst_threshold=100
         )
         assert house.places().get("cached", 0) == 0, f"seed {seed}: {house.places()}"
+
+    try_each(scenario, SEEDS)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from actors.control import SUPERVISOR, GetActors
 from actors.domain import Trade
+from tests.runtime.seeds import seeds, try_each
 from tests.supervisor.scripted import POISONER, T0_US, House, create, sliced, trade
 
 if TYPE_CHECKING:
     from actors.connection.intake import Arrived
 
-SEEDS = range(100)
+SEEDS = seeds(100)
 
 
 def market(seed: int, poisons: int) -> tuple[list[tuple[Arrived, ...]], list[int]]:
@@ -50,15 +51,19 @@ def check_only_poison_is_missing(seed: int, house: House, poisonous: list[int]) 
 
 
 def test_poison_among_routed_trades_costs_exactly_itself() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         house, poisonous = played(seed, poisons=4, min_trades=0)
         check_only_poison_is_missing(seed, house, poisonous)
 
+    try_each(scenario, SEEDS)
+
 
 def test_poison_among_handed_over_trades_costs_exactly_itself() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         house, poisonous = played(seed, poisons=4, min_trades=45)
         check_only_poison_is_missing(seed, house, poisonous)
+
+    try_each(scenario, SEEDS)
 
 
 def test_every_restart_is_counted_and_the_tracker_is_never_replaced() -> None:
@@ -68,7 +73,7 @@ def test_every_restart_is_counted_and_the_tracker_is_never_replaced() -> None:
 
 
 def test_too_much_poison_quarantines_one_tracker_and_leaves_the_others_alone() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         script, poisonous = market(seed, poisons=6)
         others = [
             create("B", T0_US + 1),
@@ -85,3 +90,5 @@ def test_too_much_poison_quarantines_one_tracker_and_leaves_the_others_alone() -
         assert lamports == 1_830 - sum(poisonous), f"seed {seed}: {lamports} lamports"
         names = [actor.name for actor in house.system.ask(SUPERVISOR, GetActors())]
         assert not any(name.startswith("tracker") for name in names), f"seed {seed}"
+
+    try_each(scenario, SEEDS)

@@ -13,6 +13,7 @@ from actors.postgres_writer.leftovers import reassign_spool
 from actors.postgres_writer.state import Parking
 from actors.runtime import ChildSpec
 from actors.spool import Spool
+from tests.runtime.seeds import try_each
 from tests.supervisor.means import means
 from tests.supervisor.scripted import House, Script, Slice, Tell, sliced
 from tests.supervisor.test_handover import MINTS, SEEDS, Market, check_spans, expected, volumes
@@ -127,7 +128,7 @@ def play(house: House, market: Market, seed: int) -> None:
 
 
 def test_each_row_is_committed_once_and_in_order_while_writers_come_and_go(tmp_path: Path) -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         sizes = [market.chance.randrange(1, 9) for _ in range(3)]
         script = with_commands(market, [ResizeWriters(size) for size in sizes])
@@ -138,9 +139,11 @@ def test_each_row_is_committed_once_and_in_order_while_writers_come_and_go(tmp_p
         play(house, market, seed)
         assert house.places() == {"committed": market.trades, "duplicate": market.repeated}, seed
 
+    try_each(scenario, SEEDS)
+
 
 def test_a_database_that_comes_and_goes_during_a_resize_changes_nothing(tmp_path: Path) -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         script = with_commands(market, [ResizeWriters(4), ResizeWriters(1)])
         house = WritingHouse(
@@ -153,6 +156,8 @@ def test_a_database_that_comes_and_goes_during_a_resize_changes_nothing(tmp_path
         stored = places.get("committed", 0) + places.get("spooled", 0)
         assert stored == market.trades, f"seed {seed}: {places}"
         check_spans(house.candles(), seed)
+
+    try_each(scenario, SEEDS)
 
 
 def test_a_mint_keeps_its_writer_between_two_moves(tmp_path: Path) -> None:
@@ -167,7 +172,7 @@ def test_a_mint_keeps_its_writer_between_two_moves(tmp_path: Path) -> None:
 
 
 def test_pauses_and_restarts_of_a_coin_cost_no_trade() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         coin = Mint("A")
         steps = [PauseTracker(coin), RestartTracker(coin), ResumeTracker(coin)]
@@ -178,9 +183,11 @@ def test_pauses_and_restarts_of_a_coin_cost_no_trade() -> None:
         )  # fmt: skip
         play(house, market, seed)
 
+    try_each(scenario, SEEDS)
+
 
 def test_threads_that_come_and_go_are_no_matter_to_a_single_thread() -> None:
-    for seed in SEEDS:
+    def scenario(seed: int) -> None:
         market = Market(seed)
         script = with_commands(market, [ResizeDispatcher(8), ResizeDispatcher(2)])
         house = House(
@@ -188,3 +195,5 @@ def test_threads_that_come_and_go_are_no_matter_to_a_single_thread() -> None:
             activation="trades", activation_min_trades=0, spam_burst_threshold=100,
         )  # fmt: skip
         play(house, market, seed)
+
+    try_each(scenario, SEEDS)
