@@ -34,8 +34,8 @@ class WritersSize(Body):
     """What changes of the postgres-writers; at least one value."""
 
     instances: Annotated[int, Field(ge=1, le=16, examples=[4])] | None = None
-    batch_size: Annotated[int, Field(ge=1, le=10_000, examples=[2000])] | None = None
-    batch_timeout_ms: Annotated[int, Field(ge=10, le=60_000, examples=[200])] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=50_000, examples=[2000])] | None = None
+    batch_timeout_ms: Annotated[int, Field(ge=1, le=60_000, examples=[200])] | None = None
 
 
 class TrackersSize(Body):

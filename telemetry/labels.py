@@ -15,7 +15,9 @@ ACTOR_KINDS: Final = (
     "n8n-writer",
     "stream-watch",
 )
-ACTOR_STATES: Final = ("starting", "running", "restarting", "quarantined", "paused", "stopped")
+ACTOR_STATES: Final = (
+    "starting", "running", "restarting", "quarantined", "paused", "blocked", "stopped",
+)  # fmt: skip
 FEED_STATES: Final = ("offline", "connecting", "live", "discovery_only", "silent", "banned")
 FILTER_REASONS: Final = ("bad_name", "spam_burst", "quote_mint")
 FRAME_KINDS: Final = ("create", "buy", "sell", "migrate", "control", "unknown", "malformed")

@@ -38,7 +38,10 @@ class Wakeup:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it is set; False after the timeout."""
-        return bool(select.select([self._reader], [], [], timeout_s)[0])
+        # Not select(): it takes no descriptor above 1,023, and connections may take those below.
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1_000))
 
     def fileno(self) -> int:
         """Give the descriptor to select on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import structlog
 
 from actors.domain import Mint
 from settings import Settings, SettingsError, changed, merged
@@ -65,10 +66,15 @@ class StateDirBook:
         return self._store.history(limit, offset)
 
     def pins(self) -> frozenset[Mint]:
-        """Give the mints that are pinned; none when the file cannot be understood."""
+        """Give the mints that are pinned; none, and a warning, when the file is damaged."""
         try:
             return frozenset(msgspec.json.decode(self._pins.read_bytes(), type=list[Mint]))
-        except (OSError, msgspec.DecodeError):
+        except FileNotFoundError:
+            return frozenset()
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            structlog.get_logger("mintwatch").warning(
+                "pins_not_read", file=str(self._pins), cause=str(error), hint="pin the coins again"
+            )
             return frozenset()
 
     def keep_pins(self, pins: frozenset[Mint]) -> None:

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import click
 
@@ -42,27 +43,30 @@ def threads(client: Client, *, count: int, dry_run: bool, as_json: bool) -> None
 
 
 @resize.command()
-@click.argument("count", type=click.IntRange(1, 16))
-@click.option("--batch-size", type=click.IntRange(1, 10_000), help="Rows in one batch.")
-@click.option("--batch-timeout-ms", type=click.IntRange(10, 60_000), help="Age of one batch.")
+@click.argument("count", type=click.IntRange(1, 16), required=False)
+@click.option("--batch-size", type=click.IntRange(1, 50_000), help="Rows in one batch.")
+@click.option("--batch-timeout-ms", type=click.IntRange(1, 60_000), help="Age of one batch.")
 @dry_run_option
 @as_json_option
 @asking
 def writers(
     client: Client,
     *,
-    count: int,
+    count: int | None,
     batch_size: int | None,
     batch_timeout_ms: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Set how many postgres-writers there are; shows how far the move is."""
-    body = {
+    """Set how many postgres-writers there are, or their batches; shows how far a move is."""
+    wished = {
         "instances": count,
         "batch_size": batch_size,
         "batch_timeout_ms": batch_timeout_ms,
     }
+    body = {name: value for name, value in wished.items() if value is not None}
+    if not body:
+        raise click.UsageError("Give COUNT, --batch-size or --batch-timeout-ms.")
     answer = _moved(client, body, dry_run=dry_run)
     say(answer, _lines(answer), as_json=as_json)
 
@@ -75,6 +79,18 @@ def writers(
 def trackers(client: Client, *, count: int, dry_run: bool, as_json: bool) -> None:
     """Set how many coins are tracked at most."""
     answer = _send(client, "trackers", {"max_trackers": count}, dry_run=dry_run)
+    say(answer, _lines(answer), as_json=as_json)
+
+
+@resize.command()
+@click.argument("name")
+@click.argument("capacity", type=click.IntRange(64, 1_000_000))
+@dry_run_option
+@as_json_option
+@asking
+def mailbox(client: Client, *, name: str, capacity: int, dry_run: bool, as_json: bool) -> None:
+    """Set how many events the mailbox of one actor takes, until the service ends."""
+    answer = _send(client, quote(name, safe=":"), {"mailbox_capacity": capacity}, dry_run=dry_run)
     say(answer, _lines(answer), as_json=as_json)
 
 

@@ -104,6 +104,12 @@ class WritingHouse(House):
             ),
         )
 
+    def play(self) -> None:
+        super().play()
+        for name in self.system.names():
+            # Their spools are open files.
+            self.system.stop(name)
+
     def candles(self) -> list[Candle]:
         return [candle for _, candle in self.log.candles]
 
