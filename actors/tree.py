@@ -205,25 +205,34 @@ class Tree:
         spool = self._spool()
         try:
             spool.open()
-            # An earlier process may have had another number of writers.
-            reassign_spool(spool, self.routes.writers)
-            return read_leftovers(spool, "postgres-writer:"), spool.mark(N8N_WRITER)
+            found = read_leftovers(spool, "postgres-writer:"), spool.mark(N8N_WRITER)
+            self._share(spool, self.routes.writers)
         except SpoolError as error:
             self.system.log.error("spool_unreadable", cause=str(error))  # noqa: TRY400 - no bug of ours
             return Leftovers(), 0
         finally:
             spool.close()
+        return found
 
     def _share_spool(self, writers: int) -> bool:
+        """Share the spool out anew; False: it cannot be done now."""
         spool = self._spool()
         try:
             spool.open()
-            reassign_spool(spool, writers)
+            return self._share(spool, writers)
         except SpoolError as error:
             self.system.log.warning("spool_not_shared", cause=str(error))
             return False
         finally:
             spool.close()
+
+    def _share(self, spool: Spool, writers: int) -> bool:
+        """Share an open spool out; an earlier process may have had another number of writers."""
+        try:
+            reassign_spool(spool, writers)
+        except SpoolError as error:
+            self.system.log.warning("spool_not_shared", cause=str(error))
+            return False
         return True
 
     def _spool(self) -> Spool:

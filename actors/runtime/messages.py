@@ -55,6 +55,7 @@ class Flush(Message, frozen=True):
     Data lane, so it acts behind what came before; never refused.
     """
 
+    for_the_living: ClassVar[bool] = True
     must_arrive: ClassVar[bool] = True
 
 

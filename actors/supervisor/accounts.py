@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.domain import Coin, Trade
-from actors.postgres_writer.messages import CandleClosed
+from actors.domain import Coin, Mint, Trade
+from actors.postgres_writer.messages import (
+    AthReached,
+    CandleClosed,
+    StreamEnded,
+    StreamPhaseChanged,
+    StreamStarted,
+)
 from actors.runtime.messages import Batch
 from actors.tracker.messages import CreatorBuy
+
+
+def mint_of(message: Any) -> Mint | None:
+    """Tell which mint a message to a postgres-writer is about; None: it is about none."""
+    match message:
+        case CandleClosed(candle):
+            return candle.mint
+        case AthReached(ath):
+            return ath.mint
+        case StreamStarted(coin):
+            return coin.mint
+        case StreamPhaseChanged(mint) | StreamEnded(mint):
+            return mint
+        case _:
+            return None
 
 
 def trades_in(message: Any) -> int:

@@ -79,7 +79,7 @@ class SupervisorActor(Actor):
         self._steering = Steering(context, state, tree, means.book, self._ending.begin)
         self._sizes = Sizes(context, state, means, self._steering)
         self._desk = Desk(context, state, tree, self._trackers)
-        self._letters = Letters(context, tree)
+        self._letters = Letters(context, tree, means.routes)
 
     def on_start(self) -> None:
         """Begin to look what is still needed; go on with what another instance has begun."""
@@ -173,7 +173,8 @@ class SupervisorActor(Actor):
     def _child_stopped(self, name: str, kind: str) -> None:
         if kind == TRACKER:
             self._trackers.stopped(name)
-        self._ending.tracker_stopped(name)
+        self._sizes.stopped(name)
+        self._ending.stopped(name)
 
     def _child_failed(self, failed: ChildFailed) -> None:
         if failed.decision == "restart":
@@ -209,6 +210,7 @@ class SupervisorActor(Actor):
             started_us=self._state.started_us,
             feed=status(CONNECTION),
             cache=status(DISCOVERY),
+            rows_of_past_writers=self._state.rows_of_past_writers,
             writers=[found for name in self._writers() if (found := status(name)) is not None],
             n8n=status(N8N_WRITER),
             trackers=len(self._state.roster),

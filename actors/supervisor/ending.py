@@ -73,9 +73,9 @@ class Ending:
         if drain.active and drain.stage is not Stage.DONE and drain.arrived(name):
             self._next_stage()
 
-    def tracker_stopped(self, name: str) -> None:
-        """Take note that a tracker has ended."""
-        if self._drain.stage is Stage.TRACKERS:
+    def stopped(self, name: str) -> None:
+        """Take note that a child has ended: a tracker, or a writer that was to leave anyway."""
+        if self._drain.stage in (Stage.TRACKERS, Stage.WRITERS):
             self.arrived(name)
 
     def flushed(self, name: str, undelivered: int) -> None:
@@ -127,7 +127,9 @@ class Ending:
                 self._drain.waiting_for.discard(name)
 
     def _does_not_flush(self, name: str, message: Message) -> bool:
-        return self._trackers.is_quarantined(name) or not self._context.tell(name, message)
+        # Who has ended meanwhile, as a writer that left, holds nothing: no dead letter.
+        sent = self._context.ref(name).offer(message)
+        return self._trackers.is_quarantined(name) or not sent
 
     def _arm_stage(self) -> None:
         stage = _StageOverdue(stage=self._drain.stage.value)

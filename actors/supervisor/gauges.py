@@ -58,7 +58,7 @@ def show_journal(system: System, figures: JournalFigures) -> None:
 
 def _show_backlog(system: System) -> None:
     status = system.status_of(N8N_WRITER)
-    oldest_us = status.needed_from_us if isinstance(status, N8nStatus) else None
+    oldest_us = status.oldest_us if isinstance(status, N8nStatus) else None
     age_us = 0 if oldest_us is None else system.clock.now_us() - oldest_us
     system.telemetry.n8n_oldest_age_seconds.set(age_us / 1e6)
 

@@ -10,11 +10,13 @@ from actors.control import (
     GetDeadLetters,
     Outcome,
     RetryDeadLetter,
+    writer_of,
 )
 from actors.domain import Place
-from actors.supervisor.accounts import trades_in
+from actors.supervisor.accounts import mint_of, trades_in
 
 if TYPE_CHECKING:
+    from actors.routes import WriterRoutes
     from actors.runtime import Context, DeadLetter
     from actors.supervisor.state import Tree
 
@@ -25,9 +27,10 @@ _DONE: Final = Outcome(found=True)
 class Letters:
     """Answers operators about dead letters, in the supervisor's turns."""
 
-    def __init__(self, context: Context, tree: Tree) -> None:
+    def __init__(self, context: Context, tree: Tree, routes: WriterRoutes) -> None:
         self._context = context
         self._tree = tree
+        self._routes = routes
 
     def answer(self, message: Any) -> Any:
         """Answer one question.
@@ -51,7 +54,8 @@ class Letters:
 
     def _retry(self, letter: DeadLetter) -> Outcome:
         """Send a message again; its trades are under way from before it is sent, or dead still."""
-        if self._tree.report(letter.actor) is None:
+        name = self._address(letter)
+        if self._tree.report(name) is None:
             return Outcome(
                 found=True,
                 refusal=f"The actor {letter.actor} is gone: start it again first, or delete the "
@@ -59,12 +63,19 @@ class Letters:
             )
         ledger, trades = self._context.ledger, trades_in(letter.message)
         ledger.move(Place.DEAD, Place.QUEUED, trades)
-        if not self._context.ref(letter.actor).offer(letter.message):
+        if not self._context.ref(name).offer(letter.message):
             ledger.move(Place.QUEUED, Place.DEAD, trades)
             return Outcome(
                 found=True,
-                refusal=f"The mailbox of {letter.actor} takes no more: try again later.",
+                refusal=f"The mailbox of {name} takes no more: try again later.",
             )
         self._tree.dead_letters.remove(letter.id)
-        self._context.log.info("dead_letter_retried", letter=letter.id, to=letter.actor)
+        self._context.log.info("dead_letter_retried", letter=letter.id, to=name)
         return _DONE
+
+    def _address(self, letter: DeadLetter) -> str:
+        """Give who takes the message now: a mint may have another postgres-writer by now."""
+        mint = mint_of(letter.message)
+        if mint is None or not letter.actor.startswith("postgres-writer:"):
+            return letter.actor
+        return writer_of(mint, self._routes.writers)

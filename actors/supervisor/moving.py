@@ -3,15 +3,15 @@
 1. Writers that are new start and wait.
 2. The table of routes is switched; every old writer finds the announcement behind the last message
    that was sent to it before. It commits or spools what it holds, waits, and says so.
-3. When all have said so the spool is shared out anew, writers that are no longer wanted stop, and
-   the others go on.
+3. When all have said so the spool is shared out anew, the others go on, and writers that are no
+   longer wanted stop. The change is over when they have.
 
 So rows of one mint never stand with two writers, and commit in order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ class Move:
     after: tuple[str, ...]
     waiting_for: set[str]
     """Old writers that still hold something."""
+    ending: set[str] = field(default_factory=set)
+    """Writers that were told to stop: their names are not free yet."""
+    rows_committed: int = 0
+    """What those have committed in their time."""
     reply: Any = None
     """A future of whoever asked for it, if anyone."""
 

@@ -12,7 +12,12 @@ from actors.operations import (
     ResizeTrackers,
     ResizeWriters,
 )
-from actors.postgres_writer.messages import FinishMove, MovePrepared, PrepareMove
+from actors.postgres_writer.messages import (
+    FinishMove,
+    MovePrepared,
+    PrepareMove,
+    WriterStatus,
+)
 from actors.runtime import Message
 from actors.supervisor.moving import Move, joining
 from settings import SettingsError
@@ -158,7 +163,7 @@ class Sizes:
     def share_due(self) -> None:
         """Try to share the spool out again."""
         move = self._state.move
-        if move is not None and not move.waiting_for:
+        if move is not None and not move.waiting_for and not move.ending:
             self._finish(move)
 
     def _finish(self, move: Move) -> None:
@@ -166,10 +171,29 @@ class Sizes:
             # Writers wait meanwhile, and what is sent to them stands in their mailboxes.
             self._context.after("share", SHARE_AGAIN_S, _ShareDue())
             return
-        for name in move.leaving:
-            self._tree.stop_child(name, 0.0)
         for name in move.after:
             self._context.tell(name, FinishMove(move.epoch))
+        move.ending = set(move.leaving)
+        for name in move.leaving:
+            move.rows_committed += self._rows_committed(name)
+            self._tree.stop_child(name, 0.0)
+        self._end(move)
+
+    def _rows_committed(self, name: str) -> int:
+        status = self._context.status_of(name)
+        return status.rows_committed if isinstance(status, WriterStatus) else 0
+
+    def stopped(self, name: str) -> None:
+        """Take note that an actor has ended; the last writer that leaves ends the change."""
+        move = self._state.move
+        if move is not None and name in move.ending:
+            move.ending.discard(name)
+            self._end(move)
+
+    def _end(self, move: Move) -> None:
+        if move.ending:
+            return
+        self._state.rows_of_past_writers += move.rows_committed
         self._state.move = None
         self._context.log.info("writers_moved", writers=len(move.after))
         if move.reply is not None:

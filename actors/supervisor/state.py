@@ -178,6 +178,8 @@ class SupervisorState:
     pins: set[Mint] = field(default_factory=set)
     move: Move | None = None
     """The change of the number of writers that is under way."""
+    rows_of_past_writers: int = 0
+    """Committed by writers that are gone."""
     epoch: int = 0
     """Number of the last such change."""
     restarts: bool = False

@@ -87,6 +87,7 @@ def report(**given: Any) -> HealthReport:
         "feed": None,
         "cache": None,
         "writers": [],
+        "rows_of_past_writers": 0,
         "n8n": None,
         "trackers": 0,
         "trades_processed": 0,
@@ -127,6 +128,7 @@ def test_figures_of_several_writers_add_up() -> None:
         ]
     )
     assert (found.rows_committed, found.rows_waiting, found.rows_spooled) == (15, 5, 5)
+    assert report(rows_of_past_writers=7).rows_committed == 7
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from actors.operations import (
     ResizeWriters,
 )
 from actors.postgres_writer.messages import FinishMove, MovePrepared, PrepareMove
-from actors.runtime import Control, Flush, SettingsChanged
+from actors.runtime import ChildStopped, Control, Flush, SettingsChanged
 from actors.runtime.cell import CellState
 from tests.supervisor.scene import A, B, C, Scene, track
 
@@ -155,6 +155,16 @@ def test_writers_that_are_no_longer_wanted_stop_behind_the_move(scene: Scene) ->
     assert scene.tree.stopped == [W1]
     assert moves(scene, W1) == [PrepareMove(1, 1)]
     assert scene.shared == [1]
+
+
+def test_move_is_over_when_the_last_writer_that_leaves_has_ended(scene: Scene) -> None:
+    reply = Later(scene, ResizeWriters(1))
+    scene.tell(MovePrepared(W0, 1), MovePrepared(W1, 1))
+    assert reply.answer() is None
+    assert "under way" in (scene.ask(ResizeWriters(2)).refusal or "")
+    scene.tell(ChildStopped(W1, "postgres-writer"))
+    assert reply.answer() is not None
+    assert scene.state.move is None
 
 
 def test_spool_that_is_locked_is_shared_out_later(scene: Scene) -> None:
