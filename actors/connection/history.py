@@ -29,7 +29,7 @@ class NoHistory:
         *,
         since_us: int = 0,  # noqa: ARG002 - as above
         before_seq: int | None = None,  # noqa: ARG002
-        mint: Mint,  # noqa: ARG002
+        mint: Mint | None = None,  # noqa: ARG002
     ) -> Iterator[Record | None]:
         """Walk nothing."""
         return iter(())
@@ -47,6 +47,6 @@ class History(Protocol):
         """Walk the records from a time on, up to a sequence number, of one mint or of all."""
 
     def steps(
-        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
     ) -> Iterator[Record | None]:
-        """Walk the records of a mint, and give None now and then where there are none."""
+        """Walk the records as `records` does, and give None now and then on the way."""

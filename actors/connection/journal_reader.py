@@ -70,25 +70,25 @@ class JournalReader:
                 yield record
 
     def steps(
-        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
     ) -> Iterator[Record | None]:
-        """Walk the records about a mint, and give None after every 1,024 lines that name others.
+        """Walk the records as `records` does, and give None after every 1,024 others.
 
         So whoever has other things to do can leave off in between (at most some milliseconds).
         """
         needle = _needle(mint)
         others = 0
         for line in self._lines_from(_wanted(self._listing(), since_us, 0), None):
-            if needle is not None and not may_name(line, needle):
-                others += 1
-                if others % _STEP_LINES == 0:
-                    yield None
+            named = needle is None or may_name(line, needle)
+            record = next(self._decoded(iter((line,)), mint), None) if named else None
+            if record is not None and before_seq is not None and record.seq >= before_seq:
+                return
+            if record is not None and record.at_us >= since_us:
+                yield record
                 continue
-            for record in self._decoded(iter((line,)), mint):
-                if before_seq is not None and record.seq >= before_seq:
-                    return
-                if record.at_us >= since_us:
-                    yield record
+            others += 1
+            if others % _STEP_LINES == 0:
+                yield None
 
     def last(self, limit: int, *, since_us: int = 0, mint: Mint | None = None) -> list[Record]:
         """Give the newest `limit` records (0 or more), oldest first.

@@ -3,8 +3,9 @@
 Purpose: one coin that is paused, in quarantine or behind never stops the socket and loses nothing.
 Guarantees: once an event of a mint was refused, everything later of that mint is parked too, so its
 order holds; what is handed on later is what the journal has, in the order it has it; a mint whose
-events are all handed on is routed as before. The journal is read only as far as a tracker has room,
-and for `LOOK_S` at a time.
+events are all handed on is routed as before. The journal is read only while a tracker has room, for
+`LOOK_S` at a time, and once for all mints together: to its present end, at which nothing is left of
+those whose trackers kept up.
 Relies on: everything parked is in the journal, because a slice is journalled before it is told.
 """
 
@@ -54,10 +55,8 @@ class Parked:
         self.trades = 0
         """Those that are still to be handed on."""
         self.trades_total = 0
-        self.records: Iterator[Record | None] | None = None
-        """Where the journal is being read, between two looks."""
         self.is_barren = False
-        """Nothing was found since reading began."""
+        """Nothing was found since the present reading began."""
         self._spans: list[_Span] = []
         self._is_interrupted = True
 
@@ -101,6 +100,14 @@ class Parked:
         return not self._spans
 
 
+class _Walk:
+    """One reading of the journal, for the mints whose trackers had room when it began."""
+
+    def __init__(self, records: Iterator[Record | None], mints: set[Mint]) -> None:
+        self.records = records
+        self.mints = mints
+
+
 class Parking:
     """See the module's docstring. One for each instance of the actor; the state outlives it."""
 
@@ -109,6 +116,7 @@ class Parking:
         self._state = state
         self._history = history
         self._tried_s = 0.0
+        self._walk: _Walk | None = None
 
     def holds(self, mint: Mint) -> bool:
         """Whether events of the mint have to be parked to keep their order."""
@@ -139,27 +147,14 @@ class Parking:
     def hand_on(self, *, at_once: bool = False) -> None:
         """Hand on what is parked, as far as trackers have room, for about `LOOK_S`.
 
-        Trackers are asked every `RETRY_S`, or now; where reading has begun it goes on each time.
+        Trackers are asked every `RETRY_S`, or now; a reading that has begun goes on each time.
         """
-        parked = self._state.parked
-        if not parked:
-            return
         now_s = self._context.monotonic_s()
-        is_time = at_once or now_s - self._tried_s >= RETRY_S
-        if is_time:
+        if self._walk is None and (at_once or now_s - self._tried_s >= RETRY_S):
             self._tried_s = now_s
-        until_s = now_s + LOOK_S
-        for mint in [each for each in parked if is_time or parked[each].records is not None]:
-            self._hand_on(mint, parked[mint], until_s)
-            if self._context.monotonic_s() >= until_s:
-                self._put_last(mint)
-                return
-
-    def _put_last(self, mint: Mint) -> None:
-        """Let the others come first the next time."""
-        parked = self._state.parked.pop(mint, None)
-        if parked is not None:
-            self._state.parked[mint] = parked
+            self._walk = self._begin()
+        if self._walk is not None:
+            self._go_on(self._walk, now_s + LOOK_S)
 
     # Routes.
 
@@ -173,7 +168,9 @@ class Parking:
         """The route is open again, to a tracker that does not know what waits for it."""
         parked = self._state.parked.get(mint)
         if parked is not None:
-            parked.records = None
+            if self._walk is not None:
+                # It may have passed what the new tracker has to begin with.
+                self._walk.mints.discard(mint)
             self._announce(mint, parked)
 
     def leave(self, mint: Mint) -> int | None:
@@ -194,38 +191,55 @@ class Parking:
 
     # Handing on.
 
-    def _hand_on(self, mint: Mint, parked: Parked, until_s: float) -> None:
-        tracker = self._context.ref(tracker_name(mint))
-        room = min(BATCH, tracker.room)
-        if room == 0:
-            return
-        if parked.records is None:
-            parked.records = self._history.steps(
-                since_us=parked.from_us, before_seq=parked.last_seq + 1, mint=mint
-            )
+    def _begin(self) -> _Walk | None:
+        """Begin to read for every mint whose tracker has room; None when there is none."""
+        ready = {mint: parked for mint, parked in self._state.parked.items() if self._room(mint)}
+        if not ready:
+            return None
+        for parked in ready.values():
             parked.is_barren = True
-        events, is_at_end = self._look_up(mint, parked, room, until_s)
-        if events:
-            parked.is_barren = False
-            # The reading has passed what is refused, so it begins anew then.
-            is_at_end = not self._offer(mint, parked, events) or is_at_end
+        since_us = min(parked.from_us for parked in ready.values())
+        return _Walk(self._history.steps(since_us=since_us), set(ready))
+
+    def _go_on(self, walk: _Walk, until_s: float) -> None:
+        found: dict[Mint, list[Trade | Migration]] = {}
+        is_at_end = True
+        for record in walk.records:
+            event = _event_of(record)
+            if event is not None and self._is_wanted(walk, event):
+                events = found.setdefault(event.mint, [])
+                events.append(event)
+                if len(events) == BATCH:
+                    self._deliver(walk, event.mint, found.pop(event.mint))
+            if not walk.mints or self._context.monotonic_s() >= until_s:
+                is_at_end = not walk.mints
+                break
+        for mint, events in found.items():
+            self._deliver(walk, mint, events)
         if is_at_end:
-            parked.records = None
-            if parked.is_barren:
+            self._end(walk)
+
+    def _is_wanted(self, walk: _Walk, event: Trade | Migration) -> bool:
+        parked = self._state.parked.get(event.mint) if event.mint in walk.mints else None
+        return parked is not None and parked.holds(event.seq)
+
+    def _deliver(self, walk: _Walk, mint: Mint, events: list[Trade | Migration]) -> None:
+        """Hand events on as far as there is room; a later reading finds the rest."""
+        parked = self._state.parked[mint]
+        parked.is_barren = False
+        taken = events[: self._room(mint)]
+        if not taken or not self._offer(mint, parked, taken) or len(taken) < len(events):
+            walk.mints.discard(mint)
+
+    def _end(self, walk: _Walk) -> None:
+        self._walk = None
+        for mint in walk.mints:
+            parked = self._state.parked.get(mint)
+            if parked is not None and parked.is_barren:
                 self.give_up(mint, "the journal could not be written when they came")
 
-    def _look_up(
-        self, mint: Mint, parked: Parked, room: int, until_s: float
-    ) -> tuple[list[Trade | Migration], bool]:
-        """Read the next events, at most `room`; say whether the journal has no more of them."""
-        events: list[Trade | Migration] = []
-        for record in parked.records or ():
-            event = _event_of(record, mint, parked)
-            if event is not None:
-                events.append(event)
-            if len(events) == room or self._context.monotonic_s() >= until_s:
-                return events, False
-        return events, True
+    def _room(self, mint: Mint) -> int:
+        return self._context.ref(tracker_name(mint)).room
 
     def _offer(self, mint: Mint, parked: Parked, events: list[Trade | Migration]) -> bool:
         ledger, trades = self._context.ledger, _trades_in(events)
@@ -254,11 +268,9 @@ def _trades_in(events: Sequence[Trade | Migration]) -> int:
     return sum(isinstance(event, Trade) for event in events)
 
 
-def _event_of(record: Record | None, mint: Mint, parked: Parked) -> Trade | Migration | None:
-    if not isinstance(record, Frame) or not parked.holds(record.seq):
+def _event_of(record: Record | None) -> Trade | Migration | None:
+    if not isinstance(record, Frame):
         return None
     decoded = decode(record.data, record.seq, record.at_us)
     event = decoded.buy if isinstance(decoded, Coin) else decoded
-    if isinstance(event, Trade | Migration) and event.mint == mint:
-        return event
-    return None
+    return event if isinstance(event, Trade | Migration) else None

@@ -110,7 +110,7 @@ class ListedJournal(NoJournal):
                 yield record
 
     def steps(
-        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
     ) -> Iterator[Record | None]:
         raise AssertionError("nothing is parked here")
 

@@ -114,7 +114,7 @@ class MemoryJournal:
                 yield record
 
     def steps(
-        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint
+        self, *, since_us: int = 0, before_seq: int | None = None, mint: Mint | None = None
     ) -> Iterator[Record | None]:
         for record in self.records(since_us=since_us, before_seq=before_seq, mint=mint):
             yield None
