@@ -5,7 +5,8 @@ that is closed hands them on first, however long the tracker takes for it; what 
 goes nowhere. The journal keeps them all the while. They are given up, as dead, only when their
 tracker is gone and nobody tracks the mint anew within `GONE_S`.
 At the stop, which has a deadline, trackers that take nothing are closed in front of what is parked:
-it stays in the journal, and the next start replays it.
+it stays in the journal, and the next start replays it. The stop itself is no fact of the journal:
+were it one, a mint would be done with although its last rows may have been lost with the process.
 """
 
 from __future__ import annotations
@@ -64,13 +65,15 @@ class Routing:
         self._dispatch.leave_route(mint, at_us)
         next_seq = self._parking.next_seq(mint)
         self._context.note(mint, "unrouted", ended=ended, waits=next_seq is not None)
+        if not state.has_stopped:
+            through_seq = None if next_seq is None else next_seq - 1
+            self._dispatch.note_stop(mint, ended=ended, through_seq=through_seq)
         if next_seq is None:
-            self._dispatch.note_stop(mint, ended=ended)
             self._dispatch.end_route(mint, at_us)
-        else:
-            self._dispatch.note_stop(mint, ended=ended, through_seq=next_seq - 1)
-            self._parking.interrupt(mint)
-            state.closing[mint] = Closing(at_us, ended, self._context.monotonic_s())
+            return
+        self._parking.interrupt(mint)
+        now_s = self._context.monotonic_s()
+        state.closing[mint] = Closing(at_us, ended, by_stop=state.has_stopped, since_s=now_s)
 
     def begin_stop(self) -> None:
         """Close every route; `tend` tells the supervisor once that is done."""
@@ -111,7 +114,8 @@ class Routing:
 
     def _end(self, mint: Mint, closing: Closing) -> None:
         del self._state.closing[mint]
-        self._dispatch.note_stop(mint, ended=closing.ended)
+        if not closing.by_stop:
+            self._dispatch.note_stop(mint, ended=closing.ended)
         self._dispatch.end_route(mint, closing.at_us)
 
     def _leave(self, mint: Mint) -> None:

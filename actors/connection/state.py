@@ -50,6 +50,8 @@ class Closing:
     """What arrived later was routed to nobody."""
     ended: bool
     """Its tracker has ended by itself."""
+    by_stop: bool
+    """Nobody wants the mint left alone: reading stops."""
     since_s: float
     """Since when nothing has changed, on the monotonic clock."""
     mark: tuple[int | None, bool] | None = None

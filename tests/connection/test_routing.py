@@ -247,6 +247,18 @@ def test_stop_hands_on_what_is_parked_before_it_is_told(wire: Wire) -> None:
     assert wire.places() == {"queued": 4}
 
 
+def test_stop_says_in_the_journal_of_no_mint_that_it_is_done_with(wire: Wire) -> None:
+    wire.system._cells[tracker_name(A)].mailbox.resume()
+    wire.tell(RouteMint(B))
+    wire.tell(StopReading())
+    wire.polls()
+
+    # Rows that the writers do not get to are replayed, then.
+    facts = [each.name for each in wire.journal.records if isinstance(each, Fact)]
+    assert "tracker_started" in facts
+    assert "tracker_stopped" not in facts
+
+
 def test_stop_leaves_what_nobody_takes_to_the_next_start(wire: Wire) -> None:
     # Given another tracker that has nothing parked
     other = wire.system.probe(tracker_name(B))
