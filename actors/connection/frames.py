@@ -11,15 +11,15 @@ Buys, sells and migrations take a fast path (a msgspec union tagged by `txType`)
 refuses, and every create, is read again by the tolerant path, which accepts NaN in fields that
 nobody uses, lone surrogates and wrong types of optional fields.
 
-Amounts: SOL times 1e9 and tokens times 1e6, the product of doubles rounded half to even. That is
-exact for every amount below 2,000,000 SOL and 2,000,000,000 tokens that was printed with 9 and 6
-decimals.
+Amounts: SOL times 1e9 and tokens times 1e6, as decimals rounded half to even. A double's product is
+taken for it wherever its own rounding cannot have passed the middle between two integers.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -46,6 +46,8 @@ MAX_SOL: Final = 1e7
 MAX_TOKENS: Final = 1e12
 MAX_MINT_CHARACTERS: Final = 64
 
+_PRODUCT_ERROR: Final = 2.0**-52
+"""Twice the largest relative error of one product of doubles."""
 _NAME_CHARACTERS: Final = 255
 _SYMBOL_CHARACTERS: Final = 30
 _URI_CHARACTERS: Final = 2048
@@ -401,13 +403,21 @@ def _number(value: object) -> float | None:
 def _lamports(sol: float) -> int:
     if not 0 <= sol < MAX_SOL:
         _reject(Reason.BAD_AMOUNT)
-    return round(sol * LAMPORTS_PER_SOL)
+    return _rounded(sol, LAMPORTS_PER_SOL, 9)
 
 
 def _units(tokens: float) -> int:
     if not 0 <= tokens < MAX_TOKENS:
         _reject(Reason.BAD_AMOUNT)
-    return round(tokens * UNITS_PER_TOKEN)
+    return _rounded(tokens, UNITS_PER_TOKEN, 6)
+
+
+def _rounded(amount: float, scale: int, decimals: int) -> int:
+    product = amount * scale
+    nearest = round(product)
+    if abs(product - nearest) + product * _PRODUCT_ERROR < 0.5:  # noqa: PLR2004 - the middle
+        return nearest
+    return int(Decimal(repr(amount)).scaleb(decimals).to_integral_value(ROUND_HALF_EVEN))
 
 
 # Texts.

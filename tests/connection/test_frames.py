@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from actors.connection.frames import (
     Malformed,
     Reason,
     Unknown,
+    _lamports,
+    _units,
     decode,
 )
 from actors.connection.texts import clean_text
@@ -415,3 +418,25 @@ def test_recorded_session_holds_what_its_description_says() -> None:
 
     assert kinds == expected
     assert buys == expected_buys
+
+
+@pytest.mark.parametrize(
+    ("sol", "lamports"),
+    [
+        (37.136464234500004, 37_136_464_235),
+        (37.1364642345, 37_136_464_234),
+        (37.1364642355, 37_136_464_236),
+        (0.0000000005, 0),
+        (0.0000000015, 2),
+        (0.1 + 0.2, 300_000_000),
+        (1_999_999.123456789, 1_999_999_123_456_789),
+    ],
+)
+def test_amounts_are_rounded_as_the_decimals_they_are_printed_as(sol: float, lamports: int) -> None:
+    assert _lamports(sol) == lamports
+
+
+@given(st.floats(0, 1e7, exclude_max=True), st.floats(0, 1e12, exclude_max=True))
+def test_every_amount_is_the_nearest_integer_of_its_decimal(sol: float, tokens: float) -> None:
+    assert _lamports(sol) == int(Decimal(repr(sol)).scaleb(9).to_integral_value())
+    assert _units(tokens) == int(Decimal(repr(tokens)).scaleb(6).to_integral_value())

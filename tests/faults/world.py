@@ -23,7 +23,7 @@ from simulator.process import start_simulator
 from tests.e2e.recordings import NO_FILTER
 from tests.e2e.rows import Row, check_health, check_spans, query, rows, stored_trades, streams
 from tests.support import independent
-from tests.support.independent import Figures, Line, Trade, by_mint, figures
+from tests.support.independent import Line, Trade, by_mint, figures
 from tests.support.service import Service
 from tests.support.waiting import wait_until
 
@@ -357,17 +357,10 @@ def check_figures(mine: list[Row], trades: list[Trade], creator: str | None) -> 
             inside.append(trades[place])
             place += 1
         wanted = figures(inside, creator)
-        assert _rounded(row.figures, wanted) == wanted, (
+        assert row.figures == wanted, (
             f"{row.mint} at {row.end_us}: {row.figures} instead of {wanted}, of {inside}"
         )
     return left + trades[place:]
-
-
-def _rounded(found: Figures, wanted: Figures) -> Figures:
-    """Allow for reserves in the middle of two lamports: a double may lie on either side of it."""
-    v_sol, right = found.v_sol_lamports, wanted.v_sol_lamports
-    is_near = v_sol is not None and right is not None and abs(v_sol - right) <= 1
-    return found._replace(v_sol_lamports=right) if is_near else found
 
 
 def _key(frame: dict[str, Any]) -> tuple[str, ...]:

@@ -93,6 +93,8 @@ class Service:
 
     def wait_loaded(self) -> None:
         wait_until(lambda: any(isinstance(m, StreamsLoaded) for m in self.told), what="loaded")
+        # Published behind it: a later reading must not be taken for this one.
+        wait_until(lambda: self.status().last_read_us is not None, what="the first reading")
 
     def status(self) -> WatchStatus:
         status = wait_until(lambda: self.system.status_of("stream-watch"), what="a status")

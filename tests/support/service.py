@@ -3,7 +3,8 @@
 `Service(folder, **settings)` is a context manager. The process gets a session, a working folder,
 a STATE_DIR and an environment of its own, and whatever is left of it at the end is killed. When a
 test fails inside the `with`, the end of the log is shown. Before it is told to end, or killed, its
-ledger must balance, wherever the API gives it.
+ledger must balance, wherever the API gives it. A secret is planted in every run: no answer and no
+line of the log may show it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from tests.secrets.planted import leaks
 from tests.support.books import check_answer
 from tests.support.waiting import wait_until
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 COMMAND = Path(sysconfig.get_path("scripts")) / "mintwatch"
 _HTTP_LIMIT_S = 10.0
 _SHOWN_CHARACTERS = 12_000
+PLANTED = "planted-in-every-run"
 _ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 _ADDRESS = re.compile(r"look at +http://127\.0\.0\.1:(\d+)/health")
 
@@ -48,7 +51,12 @@ class Service:
         self.ending_us: int | None = None
         """When it was first told to end, or was killed; microseconds UTC."""
         given = {name: str(value) for name, value in settings.items()}
-        defaults = {"STATE_DIR": str(folder), "API_PORT": "0", "DRAIN_TIMEOUT": "15"}
+        defaults = {
+            "STATE_DIR": str(folder),
+            "API_PORT": "0",
+            "DRAIN_TIMEOUT": "15",
+            "N8N_AUTH_HEADER": f"X-Planted: {PLANTED}",
+        }
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": self._home.name,
@@ -105,13 +113,15 @@ class Service:
 
     def ask(self, method: str, path: str, body: object = None) -> requests.Response:
         """Ask the API, with a token where one is set."""
-        return requests.request(
+        response = requests.request(
             method,
             f"http://127.0.0.1:{self.port}{path}",
             json=body,
             headers=self._headers,
             timeout=_HTTP_LIMIT_S,
         )
+        assert not leaks(response.content, [PLANTED]), f"{path} shows a secret"
+        return response
 
     def json(self, path: str) -> dict[str, Any]:
         """Ask the API for an object, which must be given with 200."""
@@ -236,6 +246,7 @@ class Service:
             if error is not None:
                 error.add_note(f"The service's log:\n{self._last_log[-_SHOWN_CHARACTERS:]}")
             self._home.cleanup()
+        assert not leaks(self._last_log.encode(), [PLANTED]), "the log shows a secret"
 
     def _clear(self, *, in_order: bool) -> None:
         was_running = self.process.poll() is None
