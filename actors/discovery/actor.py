@@ -342,9 +342,14 @@ class DiscoveryActor(Actor):
         """Send events from before the route by the control lane, which no tracker closes.
 
         They are older than everything in its data lane. Without a tracker they are a dead letter,
-        which an operator can have sent again once the mint has one.
+        which an operator can have sent again once the mint has one; nothing but the word that the
+        cache held nothing is none.
         """
-        self.context.tell(tracker_name(mint), HandOver(events))
+        name, message = tracker_name(mint), HandOver(events)
+        if isinstance(events[0], HandOverDone):
+            self.context.ref(name).offer(message)
+        else:
+            self.context.tell(name, message)
 
     def _move_buy(self, coin: Coin, place: Place) -> None:
         if coin.buy is not None:
