@@ -238,7 +238,10 @@ def test_without_notifications_polling_finds_the_change(dsn: str, tmp_path: Path
     with service(dsn, tmp_path, deaf=True) as running:
         running.wait_loaded()
         activate(dsn, "A")
+        # A reading that began before the change may end now: the next one finds it.
         running.wait_until_read_again()
+        running.tell(PollNow())
+        running.wait_for(TrackMint, "A", limit_s=30.0)
 
         assert running.commands("A") == ["TrackMint"]
 
