@@ -58,6 +58,10 @@ class TrackMint(Message, frozen=True):
 
     The next one may not begin before it.
     """
+    rows_seq: int = 0
+    """The newest trade of this mint that lies in rows, by its number in the present journal; 0:
+    none. A trade is never taken for one in rows by its time.
+    """
 
 
 class UntrackMint(Message, frozen=True):

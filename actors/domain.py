@@ -175,6 +175,8 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     """
     last_seq: int
     """Sequence number of the newest trade inside."""
+    trades_without_amount: int = 0
+    """Trades inside whose frame did not say how much SOL they moved; the volumes lack theirs."""
 
     @property
     def num_trades(self) -> int:
@@ -197,6 +199,23 @@ class FeedGap(msgspec.Struct, frozen=True):
     started_us: int
     ended_us: int | None
     reason: str
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One run of the process, as its rows name it.
+
+    Sequence numbers say which trades lie in rows. They are given by the journal in STATE_DIR, so
+    they mean something only together with that journal's id.
+    """
+
+    journal_id: int
+    """Drawn at random when the journal was made, 1 to 2**31 - 1; 0: there is no journal."""
+    first_seq: int
+    """The first number of this run: what has a lower one came out of the journal or the spool."""
+    started_us: int
+    """The arrival clock at the start. A row of an earlier run that ends later was written under a
+    clock that was ahead.
+    """
 
 
 class FeedState(StrEnum):
@@ -232,3 +251,70 @@ class Place(StrEnum):
     EXPIRED = "expired"
     FILTERED = "filtered"
     EVICTED = "evicted"
+
+
+class Drop(StrEnum):
+    """Why something has left the straight way from a frame to a row.
+
+    Each is a value of the label `reason` of `mintwatch_dropped_total`. docs/operations.md says of
+    each when it is right, and from which bound on it is a problem.
+    """
+
+    DUPLICATE_TRACKED = "duplicate_tracked"
+    """A trade that its tracker has counted already."""
+    DUPLICATE_CACHED = "duplicate_cached"
+    """A trade that the coin cache holds already."""
+    DUPLICATE_CREATE = "duplicate_create"
+    """The creator's buy of a create that was seen already, under the same signature."""
+    REMEMBERED = "remembered"
+    """A trade that was replayed at the start and lies in rows already, by its number."""
+    ORPHAN_UNWANTED = "orphan_unwanted"
+    """A trade of a mint that is neither tracked nor cached."""
+    ORPHAN_UNCACHED = "orphan_uncached"
+    """A trade whose coin left the cache, or was filtered, while the trade was on its way."""
+    ORPHAN_ENDED = "orphan_ended"
+    """A trade that came after the end of its tracker."""
+    EXPIRED = "expired"
+    """A trade whose coin waited in the cache for too long."""
+    EVICTED = "evicted"
+    """A trade whose coin left the cache because the cache was full."""
+    FILTERED = "filtered"
+    """The creator's buy of a coin that the filter turned away."""
+    LATE = "late"
+    """A trade that came after its window had closed; it counts in the next one."""
+    PARKED_LOST = "parked_lost"
+    """A parked trade that could not be handed on any more."""
+    WINDOW_LOST = "window_lost"
+    """A trade in the open window of a tracker that could not even be ended."""
+    MALFORMED = "malformed"
+    """A data frame that cannot be read."""
+    UNKNOWN_FRAME = "unknown_frame"
+    """A data frame of a kind that nobody here knows."""
+    UNKNOWN_MIGRATION = "unknown_migration"
+    """A migration of a mint that is neither tracked nor cached."""
+    FRAME_LEFT_OUT = "frame_left_out"
+    """A frame of the journal that failed each time it was replayed."""
+    JOURNAL_LOST = "journal_lost"
+    """A record that the journal could not write: a crash would lose it."""
+    STALE_WINDOW = "stale_window"
+    """A window in which every trade had been seen before."""
+    ROW_REPEATED = "row_repeated"
+    """A candle whose row is there already, with the same figures."""
+    ROW_CONFLICT = "row_conflict"
+    """A candle whose row is there already, with other figures."""
+    ROW_AHEAD = "row_ahead"
+    """A row of an earlier run that ends after the start of this one."""
+    ROW_REFUSED = "row_refused"
+    """A row that the database refuses."""
+    TRADE_REFUSED = "trade_refused"
+    """A stored trade that the database refuses; its candle is not touched by that."""
+    COIN_REFUSED = "coin_refused"
+    """A coin's description that the database refuses; its stream is not touched by that."""
+    BATCH_REFUSED = "batch_refused"
+    """A discovery in a batch that n8n has refused for good."""
+    DEAD_LETTER = "dead_letter"
+    """A message that nobody handled."""
+    COALESCED = "coalesced"
+    """A message that took the place of an earlier one of the same key."""
+    TAP_DROPPED = "tap_dropped"
+    """An entry that a slow listener of a tap did not get."""

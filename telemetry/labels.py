@@ -38,3 +38,12 @@ PLACES: Final = (
 N8N_ERRORS: Final = ("timeout", "connection", "status", "refused", "redirect")
 DB_ERRORS: Final = ("retry", "split", "dead")
 JOURNAL_STATES: Final = ("ok", "failed", "full", "closed", "off")
+DROP_REASONS: Final = (
+    "duplicate_tracked", "duplicate_cached", "duplicate_create", "remembered",
+    "orphan_unwanted", "orphan_uncached", "orphan_ended", "expired", "evicted", "filtered",
+    "late", "parked_lost", "window_lost", "malformed", "unknown_frame", "unknown_migration",
+    "frame_left_out", "journal_lost", "stale_window", "row_repeated", "row_conflict", "row_ahead",
+    "row_refused", "trade_refused", "coin_refused", "batch_refused", "dead_letter", "coalesced",
+    "tap_dropped",
+)  # fmt: skip
+"""As `actors.domain.Drop` has them."""

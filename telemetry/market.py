@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from telemetry.instruments import Instruments
 from telemetry.labels import (
+    DROP_REASONS,
     FEED_STATES,
     FILTER_REASONS,
     FRAME_KINDS,
@@ -104,6 +105,15 @@ class MarketMetrics(Instruments):
         )
         self.late_trades = self._counter(
             "mintwatch_late_trades", "Trades that came after their window was closed; must stay 0."
+        )
+        self.dropped = self._counters(
+            "mintwatch_dropped",
+            "What left the straight way from a frame to a row, by reason; see docs/operations.md.",
+            reason=DROP_REASONS,
+        )
+        self.trades_without_amount = self._counter(
+            "mintwatch_trades_without_amount",
+            "Trades added to a candle whose frame did not say how much SOL they moved.",
         )
         self.trades_parked = self._counter(
             "mintwatch_trades_parked", "Trades set aside because their tracker could not take them."
