@@ -60,8 +60,10 @@ class TrackMint(Message, frozen=True):
     """
     rows_seq: int = 0
     """The newest trade of this mint that lies in rows, by its number in the present journal; 0:
-    none. A trade is never taken for one in rows by its time.
+    none. A live trade is never taken for one in rows by its time.
     """
+    unnumbered_us: int | None = None
+    """End of the newest row that has no number, as version 0.1.0 wrote them."""
 
 
 class UntrackMint(Message, frozen=True):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.connection import ConnectionActor, ConnectionState
-from actors.connection.journal import JournalWriter, Tail
 from actors.connection.journal_reader import JournalReader
+from actors.connection.journal_tail import Tail
 from actors.control import CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, SUPERVISOR
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
-from actors.domain import LAMPORTS_PER_SOL
+from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND, Session
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.client import HttpTransport
 from actors.n8n_writer.state import N8nState
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from actors.connection.journal import JournalWriter
     from actors.supervisor.state import SettingsBook
     from db.pool import Pool
     from settings import Settings
@@ -82,8 +83,15 @@ class Tree:
         self._finished = finished
         self._parking = Parking()
         self._tail = journal.open() if journal else Tail()
-        self._leftovers, self._batched_seq = self._read_spool()
-        self.nursery = Nursery(lambda: system.settings, self.routes, self._leftovers.rows_end_us)
+        self._leftovers, batched_seq = self._read_spool()
+        self.session = Session(
+            journal_id=self._tail.journal_id,
+            first_seq=max(self._tail.next_seq, self._leftovers.last_seq + 1, batched_seq + 1),
+            # Behind what the journal holds: stamps rise over a clock that was set back a little.
+            started_us=max(self.state.started_us, self._tail.last_us + 1),
+        )
+        self._tell_of_clock()
+        self.nursery = Nursery(lambda: system.settings, self.routes, self._leftovers)
         self._migrated = False
 
     def specs(self) -> list[ChildSpec]:
@@ -166,7 +174,7 @@ class Tree:
         journal = self._journal
         state = ConnectionState(
             self.system.settings,
-            next_seq=max(self._tail.last_seq, self._batched_seq) + 1,
+            next_seq=self.session.first_seq,
             last_frame_us=self._tail.last_us or None,
             recovers=journal is not None,
         )
@@ -190,6 +198,16 @@ class Tree:
                 context, state=state, connector=ThreadConnector(self._open_reader)
             ),
         )
+
+    def _tell_of_clock(self) -> None:
+        """Say it when an earlier run had a clock that was ahead."""
+        by_us = self._tail.set_back_us
+        if by_us:
+            self.system.log.warning(
+                "journal_set_back",
+                by_seconds=round(by_us / US_PER_SECOND, 3),
+                cause="the clock of an earlier run was ahead",
+            )
 
     # What actors need from outside.
 

@@ -128,8 +128,8 @@ class ConnectionActor(Actor):
     def on_receive(self, message: Any) -> Any:  # noqa: C901, PLR0912 - one arm a message
         """Handle one message; each arm is one call."""
         match message:
-            case RouteMint(mint=mint, rows_end_us=rows_end_us):
-                self._route(mint, rows_end_us)
+            case RouteMint():
+                self._route(message)
             case UnrouteMint(mint=mint, ended=ended):
                 self._routing.close(mint, ended=ended)
             case WatchMint(mint=mint):
@@ -181,10 +181,10 @@ class ConnectionActor(Actor):
 
     # What messages do.
 
-    def _route(self, mint: Mint, rows_end_us: int | None) -> None:
-        self._routing.open(mint, rows_end_us)
+    def _route(self, route: RouteMint) -> None:
+        self._routing.open(route)
         if self._reader is not None and not self._state.has_stopped:
-            self._reader.cover(mint)
+            self._reader.cover(route.mint)
 
     def _unwatch(self, mint: Mint) -> None:
         self._state.recent.discard(mint)

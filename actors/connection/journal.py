@@ -41,6 +41,14 @@ from actors.connection.journal_records import Fact as Fact  # noqa: PLC0414 - as
 from actors.connection.journal_records import Frame as Frame  # noqa: PLC0414 - as above
 from actors.connection.journal_records import Record, Scalar, encode
 from actors.connection.journal_segments import Segment
+from actors.connection.journal_set_back import finish_interrupted, is_ahead, set_back
+from actors.connection.journal_tail import (
+    Tail,
+    forget_closing,
+    keep_id,
+    note_closing,
+    read_tail,
+)
 from actors.connection.journal_trouble import Trouble, sentence
 from actors.domain import US_PER_SECOND
 
@@ -64,15 +72,6 @@ class JournalState(StrEnum):
     FAILED = "failed"
     """The last attempt failed; appends are refused and counted until the next attempt."""
     CLOSED = "closed"
-
-
-class Tail(msgspec.Struct, frozen=True):
-    """Where an earlier process stopped writing; zeros for an empty journal."""
-
-    last_seq: int = 0
-    last_us: int = 0
-    torn_bytes: int = 0
-    """Bytes cut off as no whole record; kept in a `.torn` file beside the segment."""
 
 
 class JournalStats(msgspec.Struct, frozen=True):
@@ -136,11 +135,13 @@ class JournalWriter:
         self._segment_us = int(segment_seconds * US_PER_SECOND)
         self._sync_slices = fsync == "slice"
         self._monotonic_s = monotonic_s
+        self._wall_us = wall_us
         self._background = background
         self._opened: Opened | None = None
         self._size = 0
         self._last_seq = 0
         self._last_us = 0
+        self._journal_id = 0
         self._appended_records = 0
         self._appended_bytes = 0
         self._trouble = Trouble()
@@ -159,19 +160,34 @@ class JournalWriter:
         Blocks: reads the newest segment once, up to a second for a full one. Never raises for the
         disk; one that refuses is the state `failed`.
         """
-        torn = 0
+        torn = set_back_us = 0
         try:
+            finish_interrupted(self._directory)
             files.prepare_directory(self._directory)
             for segment in sorted(files.take_inventory(self._directory).plain):
                 torn += files.repair_tail(self._directory, segment)
+            self._journal_id = keep_id(self._directory)
+            set_back_us = self._set_back()
             self._keeper.count()
         except OSError as error:
             self._fail("cannot prepare the journal", error)
-        self._last_seq, self._last_us = _read_tail(self._directory)
+        tail = read_tail(self._directory)
+        forget_closing(self._directory)
+        self._last_seq, self._last_us = tail.last_seq, tail.last_us
         self._is_open = True
         if self._background:
             self._keeper.start()
-        return Tail(last_seq=self._last_seq, last_us=self._last_us, torn_bytes=torn)
+        return msgspec.structs.replace(
+            tail, torn_bytes=torn, journal_id=self._journal_id, set_back_us=set_back_us
+        )
+
+    def _set_back(self) -> int:
+        """Set a journal back whose clock was ahead; return by how much."""
+        newest_us, now_us = read_tail(self._directory).last_us, self._wall_us()
+        if not is_ahead(newest_us, now_us):
+            return 0
+        set_back(self._directory, newest_us, now_us)
+        return newest_us + 1 - now_us
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of one slice, in order, in one write. Never raises for the disk."""
@@ -210,6 +226,8 @@ class JournalWriter:
 
         Blocks at most 5 s plus one sync.
         """
+        if self._is_open and self._last_seq and not self._trouble.gap:
+            note_closing(self._directory, self._last_seq)
         self._is_open = False
         self._opened = None
         if not self._keeper.stop():
@@ -336,6 +354,9 @@ class JournalWriter:
     def _begin_segment(self, record: Record) -> Opened:
         segment = Segment(max(record.seq, self._last_seq), max(record.at_us, self._last_us + 1))
         files.prepare_directory(self._directory)
+        if self._journal_id:
+            # Somebody may have removed the folder with everything in it.
+            keep_id(self._directory, self._journal_id)
         self._keeper.expect(segment)
         opened = Opened(segment, files.create(self._directory, segment))
         self._opened, self._size, self._last_us = opened, 0, segment.first_us
@@ -373,14 +394,3 @@ class JournalWriter:
         if self._background and self._is_open and not self._keeper.running:
             return "the journal's upkeep thread has ended: nothing is synced or removed; restart"
         return self._trouble.fault
-
-
-def _read_tail(directory: Path) -> tuple[int, int]:
-    """Give the highest sequence number and time, from the last record and the newest name."""
-    seq = us = 0
-    for record in JournalReader(directory).last(1):
-        seq, us = record.seq, record.at_us
-    with contextlib.suppress(OSError):
-        for segment in files.list_segments(directory)[-1:]:
-            seq, us = max(seq, segment.first_seq), max(us, segment.first_us)
-    return seq, us

@@ -31,6 +31,12 @@ _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _CHUNK_BYTES: Final = 256 * 1024
 _GZIP_LEVEL: Final = 4
+ID: Final = "id"
+"""Names the numbers that this journal gives."""
+CLOSED: Final = "closed"
+"""The last number of a journal that was closed with nothing lost; removed at the next opening."""
+LARGEST_ID: Final = 2**31 - 1
+"""Ids are stored in a column of four bytes."""
 
 sync_data: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
 """Wait until a file's contents are on the disk (macOS has no fdatasync: fsync there)."""
@@ -112,6 +118,26 @@ def prepare_directory(directory: Path) -> None:
         sync_directory(directory.parent)
     if directory.stat().st_mode & 0o077:
         directory.chmod(_FOLDER_MODE)
+
+
+def read_number(directory: Path, name: str) -> int:
+    """Read a number that is kept beside the segments; 0: there is none that can be read."""
+    try:
+        return max(0, int((directory / name).read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return 0
+
+
+def keep_number(directory: Path, name: str, number: int) -> None:
+    """Keep a number beside the segments, whole or not at all, also over a loss of power."""
+    temporary = directory / f"{name}.tmp"
+    flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, _FILE_MODE), "w", encoding="ascii") as file:
+        file.write(f"{number}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(directory / name)
+    sync_directory(directory)
 
 
 def create(directory: Path, segment: Segment) -> int:

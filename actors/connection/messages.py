@@ -19,7 +19,13 @@ class RouteMint(Message, frozen=True):
 
     mint: Mint
     rows_end_us: int | None = None
-    """Where the rows of this mint end: what arrived earlier lies in them already."""
+    """Where the rows of this mint end; None: it has none."""
+    rows_seq: int = 0
+    """The newest trade that lies in rows, by its number; decides what is replayed."""
+    unnumbered_us: int | None = None
+    """End of the newest row without a number (version 0.1.0); replayed trades from before lie in
+    it. None: there is no such row.
+    """
 
 
 class UnrouteMint(Message, frozen=True):

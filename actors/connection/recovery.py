@@ -3,9 +3,9 @@
 Purpose: after a crash the open windows, the cache and what is remembered of trades and names are as
 they were, because the journal's tail goes through the same code with the times it was recorded at.
 Guarantees: live frames are journalled as they arrive and handed on behind the replay, in order; the
-feed clock follows the replay and never runs ahead of it; a trade that lies in rows is remembered
-and not counted; a mint whose tracking has ended stays ended; a restarted actor goes on where the
-last instance was; a frame that fails every time is left out, alone.
+feed clock follows the replay and never runs ahead of it; a trade that lies in rows, which its
+number says, is remembered and not counted; a mint whose tracking has ended stays ended; a restarted
+actor goes on where the last instance was; a frame that fails every time is left out, alone.
 Relies on: every active stream is routed before `begin`; rows of one mint commit in order.
 
 The journal says in its own facts from where it is needed (`released`): everything earlier is in
@@ -219,10 +219,17 @@ class Recovery:
         return wanted
 
     def _lies_in_rows(self, recovery: RecoveryState, trade: Trade) -> bool:
-        if not self._state.subscriptions.is_routed(trade.mint):
+        """Say whether a replayed trade of a tracked coin is in rows, on disk, or was given up.
+
+        By its number, which its row names: a row's time may come from another clock.
+        """
+        rows = self._state.rows.get(trade.mint)
+        if rows is None:
             return False
-        return trade.arrived_us < max(
-            self._state.rows_end_us.get(trade.mint, 0), recovery.needed_from_us
+        return (
+            trade.seq <= rows.rows_seq
+            or trade.arrived_us < recovery.needed_from_us
+            or (rows.unnumbered_us is not None and trade.arrived_us < rows.unnumbered_us)
         )
 
     def _has_ended(self, recovery: RecoveryState, event: object) -> bool:
@@ -302,7 +309,9 @@ class Recovery:
         if mint in recovery.covered:
             return
         recovery.covered.add(mint)
-        since_us = max(self._state.rows_end_us.get(mint, 0), recovery.needed_from_us)
+        rows = self._state.rows.get(mint)
+        rows_end_us = (rows.rows_end_us if rows else None) or 0
+        since_us = max(rows_end_us, recovery.needed_from_us)
         self._tell_coverage(Change(mint, covered=True, at_us=since_us))
 
     def _tell_coverage(self, change: Change) -> None:

@@ -19,6 +19,7 @@ from actors.control import SUPERVISOR, ReadingStopped, tracker_name
 
 if TYPE_CHECKING:
     from actors.connection.dispatch import Dispatch
+    from actors.connection.messages import RouteMint
     from actors.connection.state import ConnectionState
     from actors.domain import Mint
     from actors.runtime import Context
@@ -40,12 +41,12 @@ class Routing:
         self._dispatch = dispatch
         self._parking = dispatch.parking
 
-    def open(self, mint: Mint, rows_end_us: int | None) -> None:
+    def open(self, route: RouteMint) -> None:
         """Send a mint's events to its tracker, behind what still waits for it."""
-        state = self._state
+        state, mint, rows_end_us = self._state, route.mint, route.rows_end_us
         state.closing.pop(mint, None)
         state.subscriptions.route(mint)
-        state.rows_end_us[mint] = rows_end_us or 0
+        state.rows[mint] = route
         self._parking.resume(mint)
         self._dispatch.open_route(mint, rows_end_us)
         self._context.note(mint, "routed", rows_end_us=rows_end_us)
@@ -58,7 +59,7 @@ class Routing:
         """Send nothing of a mint any more, and end its route once nothing waits for it."""
         state = self._state
         state.subscriptions.unroute(mint, self._context.monotonic_s())
-        state.rows_end_us.pop(mint, None)
+        state.rows.pop(mint, None)
         if mint in state.closing:
             return
         at_us = self._dispatch.next_free_us

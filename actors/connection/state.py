@@ -18,6 +18,7 @@ from actors.domain import FeedGap, Mint
 
 if TYPE_CHECKING:
     from actors.connection.journal_records import Frame
+    from actors.connection.messages import RouteMint
     from actors.connection.parking import Parked
     from settings import Settings
 
@@ -85,8 +86,8 @@ class ConnectionState:
         self.recovery = RecoveryState(before_seq=next_seq) if recovers else None
         self.untold: list[Frame] = []
         """The slice that is being handed on."""
-        self.rows_end_us: dict[Mint, int] = {}
-        """Where the rows of each routed mint ended when its route was opened."""
+        self.rows: dict[Mint, RouteMint] = {}
+        """What lay in rows of each routed mint when its route was opened."""
         self.parked: dict[Mint, Parked] = {}
         """Mints whose trackers take no messages now; at most as many as there are routes."""
         self.closing: dict[Mint, Closing] = {}

@@ -30,6 +30,8 @@ class Leftovers(msgspec.Struct, frozen=True):
 
     rows_end_us: dict[Mint, int] = {}
     """Where the spooled rows of each mint end."""
+    rows_seq: dict[Mint, int] = {}
+    last_seq: int = 0
     ended: tuple[Mint, ...] = ()
     """Mints whose stream has ended, although the database has it as active; one a change."""
 
@@ -55,7 +57,7 @@ def read_leftovers(spool: Spool, owned: str) -> Leftovers:
     ended = tuple(
         mint for mint, items in changes.items() if isinstance(items[-1], StreamEnded) for _ in items
     )
-    return Leftovers(rows_end_us, ended)
+    return Leftovers(rows_end_us, ended=ended)
 
 
 def reassign_spool(spool: Spool, writers: int) -> int:

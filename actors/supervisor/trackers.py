@@ -24,6 +24,11 @@ TRACKER: Final = "tracker"
 LONGEST_QUARANTINE_S: Final = 6 * 3600.0
 """A tracker that keeps failing is tried again a few times a day."""
 
+
+def _route_of(track: TrackMint) -> RouteMint:
+    return RouteMint(track.mint, track.last_row_us, track.rows_seq, track.unnumbered_us)
+
+
 _NOT_FOUND: Final = Outcome(found=False)
 _DONE: Final = Outcome(found=True)
 
@@ -80,7 +85,7 @@ class Trackers:
         track = self._nursery.completed(track)
         pinned = track.mint in self._state.pins
         self._tree.start_child(self._nursery.spec(track, self._state.phases, pinned=pinned))
-        self._context.tell(CONNECTION, RouteMint(track.mint, track.last_row_us))
+        self._context.tell(CONNECTION, _route_of(track))
         self._count()
         self._context.log.info(
             "tracking", mint=track.mint, phase=track.phase_id, activated_by=track.by

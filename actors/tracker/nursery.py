@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -25,36 +25,58 @@ BUDGET: Final = Budget(intensity=5, period_s=300.0)
 """A tracker that fails more than five times in five minutes goes into quarantine."""
 
 
+class Spooled(Protocol):
+    """Rows on disk that are not in the database yet."""
+
+    @property
+    def rows_end_us(self) -> Mapping[Mint, int]:
+        """Where they end, by mint."""
+
+    @property
+    def rows_seq(self) -> Mapping[Mint, int]:
+        """The newest trade in them, by its number, by mint."""
+
+
 class Nursery:
     """Makes the child specs of trackers, and remembers where the spans of ended ones end.
 
     A mint that is tracked again may not write into a span that its last tracker wrote, and the
     database may not have that row yet. Bounded: the newest `REMEMBERED_ENDS` mints.
 
+    A recording that is replayed has times of its own: rows in the database say nothing about them.
+    Where it was replayed before, the same windows come out again, and their rows are repetitions.
+
     Args:
         settings: gives the settings in force, for the rules of tracking.
         routes: the way to the postgres-writers.
-        spooled_end_us: where the rows end that an earlier process has left on disk, by mint.
+        spooled: the rows that an earlier process has left on disk.
     """
 
     def __init__(
         self,
         settings: Callable[[], Settings],
         routes: WriterRoutes,
-        spooled_end_us: Mapping[Mint, int],
+        spooled: Spooled,
     ) -> None:
         self._settings = settings
         self._routes = routes
-        self._spooled_end_us = spooled_end_us
+        self._spooled = spooled
         self._states: dict[Mint, TrackerState] = {}
         self._ends: OrderedDict[Mint, int] = OrderedDict()
 
     def completed(self, track: TrackMint) -> TrackMint:
         """Add where the newest known row of the mint ends: in the database, on disk, or written."""
-        spooled_us = self._spooled_end_us.get(track.mint, 0)
-        ended_us = self._ends.pop(track.mint, 0)
-        last_row_us = max(track.last_row_us or 0, spooled_us, ended_us) or None
-        return msgspec.structs.replace(track, last_row_us=last_row_us)
+        mint, ended_us = track.mint, self._ends.pop(track.mint, 0)
+        if self._settings().replay_path is not None:
+            return msgspec.structs.replace(
+                track, last_row_us=ended_us or None, rows_seq=0, unnumbered_us=None
+            )
+        spooled_us = self._spooled.rows_end_us.get(mint, 0)
+        return msgspec.structs.replace(
+            track,
+            last_row_us=max(track.last_row_us or 0, spooled_us, ended_us) or None,
+            rows_seq=max(track.rows_seq, self._spooled.rows_seq.get(mint, 0)),
+        )
 
     def spec(
         self, track: TrackMint, phases: tuple[Phase, ...], *, pinned: bool = False

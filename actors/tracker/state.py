@@ -96,7 +96,8 @@ class TrackerState:
             created_us: Arrival of the create, when known.
             creator: Who created the coin, when known.
             ath: The highest price so far; never lowered.
-            last_row_us: End of the newest candle in rows. Earlier trades lie in rows already.
+            last_row_us: End of the newest candle in rows; no window begins before. What lies in
+                rows is not handed to a tracker: whoever replays knows it by its number.
 
         Raises:
             ValueError: There is no regular phase.
@@ -173,7 +174,7 @@ class TrackerState:
         if self.ended:
             return [*effects, Mark.ORPHAN]
         is_new = self._recent.remember(identity, trade.arrived_us)
-        if not is_new or trade.arrived_us < self._rows_end_us:
+        if not is_new:
             return [*effects, *self._skip(trade.arrived_us)]
         if self.window is None:
             effects += self._open(trade.arrived_us)

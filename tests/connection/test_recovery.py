@@ -317,8 +317,8 @@ class House(Line):
         return [each.coin.mint for each in self.discovered if isinstance(each, CoinDiscovered)]
 
 
-def stream(mint: Mint, rows_end_us: int | None = None) -> TrackMint:
-    return TrackMint(mint, 1, T0_US, "stream", last_row_us=rows_end_us)
+def stream(mint: Mint, rows_end_us: int | None = None, rows_seq: int = 0) -> TrackMint:
+    return TrackMint(mint, 1, T0_US, "stream", last_row_us=rows_end_us, rows_seq=rows_seq)
 
 
 def trades_of_a(*seconds: float) -> list[Arrived]:
@@ -371,13 +371,29 @@ def test_last_end_of_a_mint_counts() -> None:
 
 def test_trades_in_rows_are_remembered_and_the_others_told() -> None:
     line = Probed(journal(*trades_of_a(1, 2, 6, 7)))
-    line.begin(RouteMint(A, s(5)))
+    line.begin(RouteMint(A, s(5), rows_seq=2))
     line.recover()
 
     remembered = line.told[TRACKER_A].of(TradesRemembered)
     assert [each.arrived_us for message in remembered for each in message.trades] == [s(1), s(2)]
     assert line.trades() == [6, 7]
     assert line.system.ledger.read()[0] == 2
+
+
+def test_row_that_ends_later_says_nothing_about_trades_with_higher_numbers() -> None:
+    line = Probed(journal(*trades_of_a(1, 2, 6, 7)))
+    line.begin(RouteMint(A, s(3_600), rows_seq=2))
+    line.recover()
+
+    assert line.trades() == [6, 7]
+
+
+def test_trades_from_before_a_row_without_a_number_lie_in_it() -> None:
+    line = Probed(journal(*trades_of_a(1, 2, 6, 7)))
+    line.begin(RouteMint(A, s(5), unnumbered_us=s(5)))
+    line.recover()
+
+    assert line.trades() == [6, 7]
 
 
 def test_trades_before_what_is_released_are_remembered_only_where_they_are_tracked() -> None:
@@ -414,7 +430,7 @@ def test_mint_whose_tracking_ended_stays_ended_and_its_create_known() -> None:
 
 def test_mint_that_is_tracked_again_is_replayed_although_it_ended_before() -> None:
     line = Probed(journal(*trades_of_a(1), stopped(s(1), A), *trades_of_a(7)))
-    line.begin(RouteMint(A, s(5)))
+    line.begin(RouteMint(A, s(5), rows_seq=1))
     line.recover()
 
     assert line.trades() == [7]
@@ -662,7 +678,7 @@ def test_books_hold_each_trade_once_when_a_slice_is_told_again(
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_open_window_of_a_tracked_mint_comes_back(seed: int) -> None:
-    house = House(journal(*trades_of_a(1, 2, 6, 7)), stream(A, s(5)), seed=seed)
+    house = House(journal(*trades_of_a(1, 2, 6, 7)), stream(A, s(5), 2), seed=seed)
     house.hear(*trades_of_a(8, 2))
     house.recover()
     house.drain()
@@ -705,7 +721,7 @@ def test_drain_in_a_replay_cuts_there_and_the_next_run_goes_on(seed: int) -> Non
     first.step(3)
     first.drain()
     (cut,) = first.candles()
-    second = House(first.journal, stream(A, cut.timestamp_us), seed=seed)
+    second = House(first.journal, stream(A, cut.timestamp_us, cut.last_seq), seed=seed)
     second.recover()
     second.drain()
 

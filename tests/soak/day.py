@@ -25,6 +25,7 @@ from actors.control import (
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Phase, Place
+from actors.postgres_writer.leftovers import Leftovers
 from actors.postgres_writer.messages import CandleClosed
 from actors.routes import WriterRoutes
 from actors.runtime import Actor, Context
@@ -104,7 +105,7 @@ class Day:
     def _start(self) -> None:
         system, routes = self.system, WriterRoutes(1)
         state = SupervisorState(Roster(20_000), DrainPlan(timeout_s=20.0), T0_US)
-        nursery = Nursery(lambda: system.settings, routes, {})
+        nursery = Nursery(lambda: system.settings, routes, Leftovers())
         acts_through = means(system, nursery, lambda _: None, routes=routes)
         system.start(
             SUPERVISOR, lambda context: SupervisorActor(context, state=state, means=acts_through)

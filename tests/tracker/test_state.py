@@ -170,10 +170,12 @@ def test_two_honest_windows_with_equal_figures_are_both_written() -> None:
     assert spans(tracker, first + second) == [(0, 5), (5, 10)]
 
 
-def test_a_trade_that_lies_in_rows_already_is_a_duplicate() -> None:
+def test_a_live_trade_from_before_the_newest_row_counts_in_the_window_behind_it() -> None:
     tracker = state(last_row=10)
-    assert tracker.add(trade(9)) == [Mark.DUPLICATE]
-    assert Mark.ADDED in tracker.add(trade(10))
+    effects = tracker.add(trade(9))
+    assert Mark.ADDED in effects
+    assert Mark.LATE in effects
+    assert spans(tracker, end_window(tracker, 15)) == [(10, 15)]
 
 
 def test_a_trade_behind_later_ones_extends_the_first_window() -> None:
