@@ -10,6 +10,7 @@ need() {
 need chromium chromium
 need prometheus prometheus
 need promtool prometheus
+need faketime faketime
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
