@@ -31,6 +31,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -47,6 +48,7 @@ _PAGE_BYTES: Final = 4096
 _ENTRY_OVERHEAD_BYTES: Final = 96
 """Columns and index entries beside the payload, for the estimate of the bound."""
 _VACUUM_PAGES: Final = 4096
+_PAGE_ENTRIES: Final = 1_000
 _WAL_BYTES: Final = 16 * 1024 * 1024
 _VERSION: Final = 1
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -183,6 +185,19 @@ class Spool:
             SpoolUnavailableError: they cannot be read right now.
         """
         return self._guarded(lambda db: _of_kinds(db, owned, kinds))
+
+    def each_of_kind(self, owned: str, kind: str) -> Iterator[StoredEntry]:
+        """Read all entries of a kind of all owners whose name begins with `owned`, oldest first.
+
+        Holds 1,000 of them at a time.
+
+        Raises:
+            SpoolUnavailableError: they cannot be read right now.
+        """
+        after = 0
+        while page := self._guarded(partial(_page_of_kind, owned=owned, kind=kind, after=after)):
+            yield from page
+            after = page[-1].id
 
     def remove(self, owner: str, entries: Sequence[StoredEntry]) -> None:
         """Forget entries that were delivered; freed pages go back to the disk bit by bit.
@@ -464,6 +479,17 @@ def _of_kinds(db: sqlite3.Connection, owned: str, kinds: Sequence[str]) -> list[
         )
         found += [StoredEntry(*row) for row in rows]
     return sorted(found, key=lambda entry: entry.id)
+
+
+def _page_of_kind(
+    db: sqlite3.Connection, *, owned: str, kind: str, after: int
+) -> list[StoredEntry]:
+    rows = db.execute(
+        "SELECT id, kind, key, payload, trades, put_us FROM entries "
+        "WHERE id > ? AND substr(owner, 1, ?) = ? AND kind = ? ORDER BY id LIMIT ?",
+        (after, len(owned), owned, kind, _PAGE_ENTRIES),
+    )
+    return [StoredEntry(*row) for row in rows]
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:

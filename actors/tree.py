@@ -259,7 +259,11 @@ class Tree:
 
     def _database(self) -> PooledDatabase:
         whale_sol = self.system.settings.whale_threshold_sol
-        return PooledDatabase(self._pool, whale_lamports=round(whale_sol * LAMPORTS_PER_SOL))
+        return PooledDatabase(
+            self._pool,
+            whale_lamports=round(whale_sol * LAMPORTS_PER_SOL),
+            session=self.session,
+        )
 
     def _pool(self) -> Pool:
         settings = self.system.settings

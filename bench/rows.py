@@ -58,7 +58,7 @@ def run() -> list[Figure]:
                 candles = _candles(f"ours-{batch}")
                 began = time.perf_counter()
                 with pool.connection() as connection:
-                    written = copy_candles(connection, candles)
+                    written = copy_candles(connection, candles).new
                 ours_s += time.perf_counter() - began
                 candles = _candles(f"peer-{batch}")
                 began = time.perf_counter()

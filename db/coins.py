@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.rows import dict_row
 
 from actors.domain import SUPPLY_TOKENS, Coin, Mint
-from db.values import clean, exact, jsonable, sol, to_datetime, tokens
+from db.encoding import fitting
+from db.values import exact, jsonable, sol, to_datetime, tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from db.pool import Connection
 
 _TOKEN_DECIMALS: Final = 6
@@ -50,7 +53,7 @@ def upsert_coin(conn: Connection, coin: Coin) -> None:
             social_count = coalesce(known.social_count, EXCLUDED.social_count),
             metadata_uri = coalesce(known.metadata_uri, EXCLUDED.metadata_uri)
         """,
-        _values(coin),
+        _values(coin, fitting(conn)),
     )
 
 
@@ -63,17 +66,17 @@ def get_coin(conn: Connection, mint: Mint) -> dict[str, Any] | None:
         return None if row is None else jsonable(row)
 
 
-def _values(coin: Coin) -> dict[str, Any]:
+def _values(coin: Coin, fit: Callable[[str, int], str]) -> dict[str, Any]:
     return {
         "mint": coin.mint,
-        "symbol": clean(coin.symbol, 30) or None,
-        "name": clean(coin.name, 255) or None,
+        "symbol": fit(coin.symbol, 30) or None,
+        "name": fit(coin.name, 255) or None,
         "decimals": _TOKEN_DECIMALS,
         "supply": SUPPLY_TOKENS,
-        "signature": clean(coin.signature, 88),
-        "creator": clean(coin.creator, 44) or None,
-        "curve": clean(coin.bonding_curve_key, 44) or None,
-        "pool": clean(coin.pool, 20),
+        "signature": fit(coin.signature, 88),
+        "creator": fit(coin.creator, 44) or None,
+        "curve": fit(coin.bonding_curve_key, 44) or None,
+        "pool": fit(coin.pool, 20),
         "v_tokens": tokens(coin.virtual_token_units),
         "v_sol": sol(coin.virtual_sol_lamports),
         "buy_sol": sol(coin.buy.sol_lamports if coin.buy else 0),
@@ -84,5 +87,5 @@ def _values(coin: Coin) -> dict[str, Any]:
         "mayhem": coin.is_mayhem,
         "has_socials": None if coin.social_count is None else coin.social_count > 0,
         "socials": coin.social_count,
-        "uri": clean(coin.uri, 2_048) or None,
+        "uri": fit(coin.uri, 2_048) or None,
     }

@@ -54,7 +54,7 @@ _REFUSED_CLASSES: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
 """SQLSTATE classes that blame a row: cardinality, data, constraint, check option, size limits, a
 trigger's RAISE."""
 
-_LOCAL_REFUSALS: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+LOCAL_REFUSALS: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
 """What encoding one row can raise on this side of the connection (UnicodeError is a ValueError)."""
 
 
@@ -77,7 +77,7 @@ def classify(error: BaseException, *, single: bool = False) -> Verdict:
 
 def _blames_a_row(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error):
-        return isinstance(error, _LOCAL_REFUSALS)
+        return isinstance(error, LOCAL_REFUSALS)
     if error.sqlstate is None:
         # The driver itself refused a value, for instance a NUL in a text.
         return isinstance(error, psycopg.DataError | psycopg.NotSupportedError)

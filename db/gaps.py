@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
-from db.values import clean, jsonable, to_datetime
+from db.encoding import fitting
+from db.values import jsonable, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ def insert_gap(conn: Connection, gap: FeedGap) -> None:
             gap.mint,
             to_datetime(gap.started_us),
             None if gap.ended_us is None else to_datetime(gap.ended_us),
-            clean(gap.reason, _REASON_LENGTH),
+            fitting(conn)(gap.reason, _REASON_LENGTH),
         ),
     )
 

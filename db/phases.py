@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.domain import FINISHED_PHASE, GRADUATED_PHASE, Phase
+from db.encoding import fitting
 from db.errors import PhaseRefusedError
 from db.values import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from db.pool import Connection
 
@@ -42,7 +43,7 @@ def seed(conn: Connection) -> None:
         return
     with _changing(conn), conn.cursor() as cursor:
         if not _stored(conn):
-            cursor.executemany(_INSERT, [_values(phase) for phase in SEED])
+            cursor.executemany(_INSERT, [_values(phase, clean) for phase in SEED])
 
 
 def all_phases(conn: Connection) -> tuple[Phase, ...]:
@@ -93,7 +94,7 @@ def create_phase(
         if free is None:
             raise PhaseRefusedError("All phase ids from 1 to 98 are taken: delete a phase first.")
         phase = _checked(Phase(free, name, interval_seconds, min_age_minutes, max_age_minutes))
-        conn.execute(_INSERT, _values(phase))
+        conn.execute(_INSERT, _values(phase, fitting(conn)))
         return phase
 
 
@@ -123,7 +124,7 @@ def update_phase(conn: Connection, phase_id: int, changes: dict[str, Any]) -> Ph
             SET name = %s, interval_seconds = %s, min_age_minutes = %s, max_age_minutes = %s
             WHERE id = %s
             """,
-            (*_values(phase)[1:], phase_id),
+            (*_values(phase, fitting(conn))[1:], phase_id),
         )
         return phase
 
@@ -189,10 +190,10 @@ def _checked(phase: Phase) -> Phase:
     return phase
 
 
-def _values(phase: Phase) -> tuple[Any, ...]:
+def _values(phase: Phase, fit: Callable[[str, int], str]) -> tuple[Any, ...]:
     return (
         phase.id,
-        clean(phase.name, _NAME_LENGTH),
+        fit(phase.name, _NAME_LENGTH),
         phase.interval_seconds,
         phase.min_age_minutes,
         phase.max_age_minutes,

@@ -9,6 +9,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from db.dsn import parse_dsn
+from db.encoding import prepare_session
 
 Connection = psycopg.Connection[Any]
 Pool = ConnectionPool[Connection]
@@ -26,9 +27,10 @@ def connection_string(
 ) -> str:
     """Complete a connection string with the limits and session settings of mintwatch.
 
-    Sessions run in UTC. A dead peer is noticed within about a minute (keep-alive, TCP user
-    timeout). What the given string sets itself (`connect_timeout`, `application_name`, keep-alive)
-    stays; its `options` come last and win.
+    Sessions run in UTC and speak UTF-8, whatever PGCLIENTENCODING, the role or the string say. A
+    dead peer is noticed within about a minute (keep-alive, TCP user timeout). What the given string
+    sets itself (`connect_timeout`, `application_name`, keep-alive) stays; its `options` come last
+    and win.
 
     Args:
         dsn: URL or `key=value` pairs.
@@ -54,7 +56,7 @@ def connection_string(
         "tcp_user_timeout": "30000",
     }
     options = f"{ours} {given.get('options', '')}".rstrip()
-    return make_conninfo(**{**defaults, **given, "options": options})
+    return make_conninfo(**{**defaults, **given, "options": options, "client_encoding": "UTF8"})
 
 
 def connect(
@@ -81,7 +83,9 @@ def connect(
         statement_timeout_s=statement_timeout_s,
         lock_timeout_s=lock_timeout_s,
     )
-    return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
+    connection = psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
+    prepare_session(connection)
+    return connection
 
 
 def create_pool(
@@ -118,6 +122,7 @@ def create_pool(
         # The pool tries again whenever it is asked; giving up early keeps a long outage from
         # growing the pause to minutes.
         reconnect_timeout=30.0,
+        configure=prepare_session,
         check=ConnectionPool.check_connection,
         name=application_name,
         open=False,

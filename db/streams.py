@@ -29,7 +29,13 @@ class StreamRow(msgspec.Struct, frozen=True):
     ath: AllTimeHigh | None
     """The greater of the stored one and the highs of later rows; None when both are empty or 0."""
     last_row_us: int | None
-    """End of the newest row in `coin_metrics`."""
+    """End of the newest row of ours in `coin_metrics`; the original's, without a window, do not
+    count.
+    """
+    rows_seq: int = 0
+    """Sequence number of the newest trade in rows of this journal; 0: there is none."""
+    unnumbered_us: int | None = None
+    """End of the newest row of ours that has no number: version 0.1.0 wrote it."""
 
 
 def active_mints(conn: Connection) -> dict[Mint, int]:
@@ -41,10 +47,16 @@ def active_mints(conn: Connection) -> dict[Mint, int]:
     return {Mint(mint): phase_id for mint, phase_id in rows.fetchall()}
 
 
-def read_streams(conn: Connection, mints: Iterable[Mint]) -> list[StreamRow]:
+def read_streams(conn: Connection, mints: Iterable[Mint], journal_id: int = 0) -> list[StreamRow]:
     """Gather the streams of these mints, active or not; a mint without a stream is left out.
 
-    One query with a few index look-ups a mint: about 20 us each.
+    One query with a few index look-ups a mint: about 20 us each. Rows of one journal commit in
+    order, so the newest of them has the greatest number; it is looked for among the newest 1,000.
+
+    Args:
+        conn: Of the caller.
+        mints: Which.
+        journal_id: Whose sequence numbers `rows_seq` is of; 0: of none, and it is 0.
     """
     with conn.cursor(binary=True) as cursor:
         cursor.adapters.register_loader("timestamptz", MicrosLoader)
@@ -54,14 +66,36 @@ def read_streams(conn: Connection, mints: Iterable[Mint]) -> list[StreamRow]:
             s.started_at,
                    d.token_created_at, nullif(d.trader_public_key, ''),
                    coalesce(s.ath_price_sol, 0)::float8, s.ath_timestamp,
-                   higher.price_high::float8, higher.timestamp, newest.timestamp
+                   higher.price_high::float8, higher.timestamp, newest.timestamp,
+                   greatest(numbered.last_seq, ahead.last_seq, 0), unnumbered.timestamp
             FROM coin_streams s
             LEFT JOIN discovered_coins d ON d.token_address = s.token_address
             LEFT JOIN LATERAL (
                 SELECT m.timestamp FROM coin_metrics m
-                WHERE m.mint = s.token_address AND m.timestamp IS NOT NULL
+                WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
+                  AND m.timestamp IS NOT NULL
                 ORDER BY m.timestamp DESC LIMIT 1
             ) newest ON true
+            LEFT JOIN LATERAL (
+                SELECT recent.last_seq FROM (
+                    SELECT m.last_seq, m.journal_id, m.timestamp FROM coin_metrics m
+                    WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
+                      AND m.timestamp IS NOT NULL
+                    ORDER BY m.timestamp DESC LIMIT 1000
+                ) recent
+                WHERE recent.journal_id = nullif(%(journal_id)s, 0)
+                ORDER BY recent.timestamp DESC LIMIT 1
+            ) numbered ON true
+            LEFT JOIN LATERAL (
+                SELECT max(a.last_seq) AS last_seq FROM coin_metrics_ahead a
+                WHERE a.mint = s.token_address AND a.journal_id = nullif(%(journal_id)s, 0)
+            ) ahead ON true
+            LEFT JOIN LATERAL (
+                SELECT m.timestamp FROM coin_metrics m
+                WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
+                  AND m.last_seq IS NULL AND m.timestamp IS NOT NULL
+                ORDER BY m.timestamp DESC LIMIT 1
+            ) unnumbered ON true
             LEFT JOIN LATERAL (
                 SELECT m.price_high, m.timestamp FROM coin_metrics m
                 WHERE m.mint = s.token_address
@@ -69,9 +103,9 @@ def read_streams(conn: Connection, mints: Iterable[Mint]) -> list[StreamRow]:
                   AND m.price_high > coalesce(s.ath_price_sol, 0)
                 ORDER BY m.price_high DESC, m.timestamp LIMIT 1
             ) higher ON true
-            WHERE s.token_address = ANY(%s)
+            WHERE s.token_address = ANY(%(mints)s)
             """,
-            (list(mints),),
+            {"mints": list(mints), "journal_id": journal_id},
         )
         return [_stream(row) for row in rows.fetchall()]
 
@@ -181,10 +215,10 @@ def raise_aths(conn: Connection, aths: Iterable[AllTimeHigh]) -> int:
 
 def _stream(row: tuple[Any, ...]) -> StreamRow:
     mint, phase_id, is_active, started_us, created_us, creator, *rest = row
-    stored, stored_us, higher, higher_us, last_row_us = rest
+    stored, stored_us, higher, higher_us, *of_rows = rest
     ath = None
     if higher is not None:
         ath = AllTimeHigh(mint, higher, higher_us)
     elif stored > 0:
         ath = AllTimeHigh(mint, stored, stored_us or started_us or 0)
-    return StreamRow(mint, phase_id, is_active, started_us, created_us, creator, ath, last_row_us)
+    return StreamRow(mint, phase_id, is_active, started_us, created_us, creator, ath, *of_rows)

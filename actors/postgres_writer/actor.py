@@ -3,15 +3,18 @@
 Purpose: gather by count or age, write one transaction a batch, and keep what cannot be written.
 Guarantees: items of one mint are committed in the order they were told. A batch that the database
 refuses is halved until the bad item stands alone; that one is a dead letter, the others are
-committed. While the database is away up to `MEMORY_ROWS` rows stay in memory; beyond that the
-oldest go to the spool, and leave it before anything in memory is written. When the spool refuses as
-well, new rows are parked: refused, with everything later of their mint, and left to the journal.
+committed. A stored trade or a coin's description that is refused costs nothing but itself. A candle
+whose row is there with other figures is kept beside the rows. While the database is away or refuses
+everything up to `MEMORY_ROWS` rows stay in memory; beyond that the oldest go to the spool, and
+leave it before anything in memory is written. When the spool refuses as well, new rows are parked:
+refused, with everything later of their mint, and left to the journal.
 Whatever ends the actor, what it held in memory is on disk afterwards or, when even that fails, in
 its its state. When the number of writers changes it lets go of all it holds and takes no data until
 every other writer has, so that no mint stands with two of them; an instance that fails meanwhile
 leaves that to the next one.
 Not guaranteed: exactly once towards the database. A batch whose commit was not
-acknowledged is written again; rows are identified by mint and timestamp, so that changes nothing.
+acknowledged is written again; rows are identified by mint and timestamp, so that changes nothing
+but the count of repetitions.
 Relies on: a pinned thread. One turn blocks about `CHECKOUT_S` for a connection, `LOCK_S` for a lock
 and the session's statement timeout for each statement at most.
 """
@@ -29,7 +32,7 @@ from actors.postgres_writer.database import server_is_gone
 from actors.postgres_writer.messages import FinishMove, MovePrepared, PrepareMove, WriterStatus
 from actors.postgres_writer.outbox import Outbox
 from actors.runtime import Actor, Control, Flush, Message, SettingsChanged
-from actors.spool import StoredEntry
+from actors.spool import SpoolError, StoredEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +111,7 @@ class PostgresWriterActor(Actor):
         self._failing_since_s = 0.0
         self._published_s = 0.0
         self._database_state = "unknown"
+        self._refusing_since_us: int | None = None
         self._last_error: str | None = None
 
     def on_start(self) -> None:
@@ -306,8 +310,7 @@ class PostgresWriterActor(Actor):
             self.context.log.info("database_back", away_s=round(away_s, 1), rows_waiting=left)
         self._failures = 0
         self._last_error = None
-        self._database_state = "up"
-        self.context.telemetry.db_connected.set(1)
+        self._show_database("up")
 
     def _failed(self, error: Exception) -> None:
         """Put the batch off: it stays where it is; the next try comes after a growing pause."""
@@ -319,11 +322,21 @@ class PostgresWriterActor(Actor):
         self._failures += 1
         self._last_error = one_line(error)
         if away:
-            self._database_state = "away"
-            self.context.telemetry.db_connected.set(0)
+            self._show_database("away")
             self._database.forget()
+        elif not isinstance(error, SpoolError):
+            self._show_database("refusing")
         self.context.cancel("write")
         self.context.after("retry", pause_s(self._failures, self._jitter()), _RetryDue())
+
+    def _show_database(self, state: str) -> None:
+        """Note what the database is worth: connected is one that takes rows."""
+        if state != "refusing":
+            self._refusing_since_us = None
+        elif self._refusing_since_us is None:
+            self._refusing_since_us = self.context.now_us()
+        self._database_state = state
+        self.context.telemetry.db_connected.set(state == "up")
 
     def _publish(self) -> None:
         self._published_s = self.context.monotonic_s()
@@ -340,6 +353,7 @@ class PostgresWriterActor(Actor):
                 spool_bytes=stats.file_bytes,
                 spool_oldest_us=stats.oldest_put_us,
                 prepared_epoch=state.moving.prepared_epoch,
+                refusing_since_us=self._refusing_since_us,
             )
         )
 

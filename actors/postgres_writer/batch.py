@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from actors.domain import AllTimeHigh, Candle, FeedGap, Mint
+from actors.domain import AllTimeHigh, Candle, Coin, FeedGap, Mint
 from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
     GapRecorded,
+    StoreCoin,
+    StoreTrade,
     StreamChange,
     StreamEnded,
     StreamPhaseChanged,
@@ -21,7 +23,16 @@ from actors.postgres_writer.messages import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-Item = CandleClosed | AthReached | StreamStarted | StreamPhaseChanged | StreamEnded | GapRecorded
+Item = (
+    CandleClosed
+    | AthReached
+    | StreamStarted
+    | StreamPhaseChanged
+    | StreamEnded
+    | GapRecorded
+    | StoreTrade
+    | StoreCoin
+)
 """Everything a writer writes."""
 
 _T = TypeVar("_T")
@@ -40,8 +51,10 @@ class Contents(msgspec.Struct, frozen=True):
     aths: tuple[AllTimeHigh, ...]
     """At most one a mint: the highest."""
     changes: tuple[StreamChange, ...]
-    traded: tuple[CandleClosed, ...]
-    """The candles that came with their trades, for the table of transactions."""
+    trades: tuple[StoreTrade, ...]
+    """Those that came with their candle, and those sent again."""
+    coins: tuple[Coin, ...]
+    """Descriptions sent again."""
     gaps: tuple[FeedGap, ...]
 
 
@@ -149,7 +162,8 @@ def sort_out(items: Sequence[Item]) -> Contents:
         candles=tuple(item.candle for item in closed),
         aths=_highest(_aths(items)),
         changes=tuple(item for item in items if isinstance(item, StreamChange)),
-        traded=tuple(item for item in closed if item.trades),
+        trades=tuple(_stored(items)),
+        coins=tuple(item.coin for item in items if isinstance(item, StoreCoin)),
         gaps=tuple(item.gap for item in items if isinstance(item, GapRecorded)),
     )
 
@@ -179,8 +193,10 @@ def mint_of(item: Item) -> Mint | None:
             return item.candle.mint
         case AthReached():
             return item.ath.mint
-        case StreamStarted():
+        case StreamStarted() | StoreCoin():
             return item.coin.mint
+        case StoreTrade():
+            return item.trade.mint
         case GapRecorded():
             return item.gap.mint
         case _:
@@ -195,6 +211,14 @@ def trades_of(item: Item) -> int:
 def rows_of(item: Item) -> int:
     """Count the rows that an item becomes: one, and one for each trade that is stored with it."""
     return 1 + len(item.trades) if isinstance(item, CandleClosed) else 1
+
+
+def _stored(items: Iterable[Item]) -> Iterator[StoreTrade]:
+    for item in items:
+        if isinstance(item, CandleClosed):
+            yield from (StoreTrade(trade, item.candle.phase_id) for trade in item.trades)
+        elif isinstance(item, StoreTrade):
+            yield item
 
 
 def _aths(items: Iterable[Item]) -> Iterator[AllTimeHigh]:

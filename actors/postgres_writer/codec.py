@@ -11,6 +11,8 @@ from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
     GapRecorded,
+    StoreCoin,
+    StoreTrade,
     StreamEnded,
     StreamPhaseChanged,
     StreamStarted,
@@ -26,6 +28,8 @@ _KINDS: Final[dict[str, type[Item]]] = {
         StreamPhaseChanged,
         StreamEnded,
         GapRecorded,
+        StoreTrade,
+        StoreCoin,
     )
 }
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-
 from actors.control import STREAM_WATCH
-from actors.domain import Place
+from actors.domain import Drop, Place
 from actors.postgres_writer.batch import halves, mint_of, sort_out
-from actors.postgres_writer.messages import StreamEnded
+from actors.postgres_writer.database import WRITE_ERRORS
+from actors.postgres_writer.messages import StoreTrade, StreamEnded
 from actors.spool import SpoolError
 from actors.stream_watch.messages import StreamChangesCommitted
 from db.errors import Verdict, classify
@@ -22,8 +21,9 @@ from db.errors import Verdict, classify
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from actors.domain import Candle
     from actors.postgres_writer.batch import Contents
-    from actors.postgres_writer.database import Database
+    from actors.postgres_writer.database import Database, Outcome, Refused
     from actors.postgres_writer.messages import StreamChange
     from actors.postgres_writer.outbox import Outbox, Piece
     from actors.postgres_writer.state import WriterState
@@ -33,8 +33,6 @@ _TURN_S: Final = 2.0
 """A batch full of bad rows is halved for this long a turn; the rest waits for the next one."""
 _US_PER_SECOND: Final = 1_000_000
 _TEXT_LIMIT: Final = 300
-
-_WRITE_ERRORS: Final = (psycopg.Error, OSError, ValueError, TypeError, ArithmeticError)
 
 
 class Committer:
@@ -57,7 +55,7 @@ class Committer:
         """
         try:
             self._write_pieces(self._outbox.oldest(rows), limit_s)
-        except (*_WRITE_ERRORS, SpoolError) as error:
+        except (*WRITE_ERRORS, SpoolError) as error:
             return error
         return None
 
@@ -73,7 +71,7 @@ class Committer:
             chunk = rest.pop()
             try:
                 self._commit(chunk, limit_s)
-            except _WRITE_ERRORS as error:
+            except WRITE_ERRORS as error:
                 verdict = classify(error, single=len(chunk) == 1)
                 self._context.telemetry.db_errors.labels(type=verdict.value).inc()
                 if verdict is Verdict.RETRY:
@@ -89,15 +87,66 @@ class Committer:
     def _commit(self, chunk: Sequence[Piece], limit_s: float | None) -> None:
         contents = sort_out([item for item, _ in chunk])
         began_s = self._context.monotonic_s()
-        inserted = self._database.write(contents, limit_s)
+        outcome = self._database.write(contents, limit_s)
         took_s = self._context.monotonic_s() - began_s
         self._outbox.settle(chunk, Place.COMMITTED)
-        self._state.committed_rows += len(contents.candles)
+        self._state.committed_rows += len(contents.candles) - len(outcome.conflicts)
         self._tell(contents.changes)
-        self._measure(contents, inserted, took_s)
+        self._measure(contents, outcome.new, took_s)
+        self._account(outcome)
+
+    def _account(self, outcome: Outcome) -> None:
+        """Say of everything that did not become a row what became of it."""
+        self._dropped(Drop.ROW_REPEATED, outcome.repeated)
+        self._dropped(Drop.ROW_AHEAD, outcome.ahead)
+        for candle in outcome.conflicts:
+            self._tell_conflict(candle)
+        for refused in outcome.refused:
+            self._tell_refused(refused)
+
+    def _tell_conflict(self, candle: Candle) -> None:
+        """Report a candle that is kept beside the rows; its trades are in no row."""
+        self._context.ledger.move(Place.COMMITTED, Place.DEAD, candle.num_trades)
+        self._dropped(Drop.ROW_CONFLICT)
+        self._context.note(candle.mint, "row_conflict", timestamp_us=candle.timestamp_us)
+        self._context.log.error(
+            "row_conflict",
+            mint=candle.mint,
+            timestamp_us=candle.timestamp_us,
+            do="compare coin_metrics with coin_metrics_conflicts, then acknowledge",
+        )
+
+    def _tell_refused(self, refused: Refused) -> None:
+        """Bury a trade or a coin alone; the ledger counts trades with their candles."""
+        item, error = refused
+        self._context.dead_letter(item, "refused", error)
+        cause = one_line(error)
+        if isinstance(item, StoreTrade):
+            self._dropped(Drop.TRADE_REFUSED)
+            self._context.note(item.trade.mint, "trade_refused", error=type(error).__name__)
+            self._context.log.error(
+                "trade_refused",
+                mint=item.trade.mint,
+                signature=item.trade.signature,
+                error=cause,
+                do="let coin_transactions take such a value, then retry the dead letter",
+            )
+        else:
+            self._dropped(Drop.COIN_REFUSED)
+            self._context.note(item.coin.mint, "coin_refused", error=type(error).__name__)
+            self._context.log.error(
+                "coin_refused",
+                mint=item.coin.mint,
+                error=cause,
+                do="let discovered_coins take such a value, then retry the dead letter",
+            )
+
+    def _dropped(self, reason: Drop, count: int = 1) -> None:
+        self._context.telemetry.dropped.labels(reason=reason.value).inc(count)
 
     def _give_up(self, piece: Piece, error: Exception) -> None:
         self._outbox.give_up([piece], error)
+        self._dropped(Drop.ROW_REFUSED)
         self._context.log.error("row_refused", mint=mint_of(piece.item), error=one_line(error))
 
     def _tell(self, changes: Sequence[StreamChange]) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
+import msgspec
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from actors.postgres_writer.messages import StreamPhaseChanged, StreamStarted
+from actors.domain import Candle
+from actors.postgres_writer.messages import (
+    StoreCoin,
+    StoreTrade,
+    StreamPhaseChanged,
+    StreamStarted,
+)
 from db import coins, gaps, metrics, streams, transactions
+from db.errors import Verdict, classify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from actors.domain import Coin, Session
     from actors.postgres_writer.batch import Contents
     from actors.postgres_writer.messages import StreamChange
     from db.pool import Connection, Pool
@@ -22,15 +31,39 @@ CHECKOUT_S: Final = 2.0
 LOCK_S: Final = 3.0
 """How long a batch waits for a lock that somebody else holds, before it is put off."""
 
+WRITE_ERRORS: Final = (psycopg.Error, OSError, ValueError, TypeError, ArithmeticError)
+"""What writing a batch can raise."""
+
 _GONE: Final = ("08", "57P")
 """Beginnings of SQLSTATEs: connection exceptions, and the shutdowns of a server or a session."""
+
+
+class Refused(NamedTuple):
+    """Something small that its table does not take, while all the rest of the batch was written."""
+
+    item: StoreTrade | StoreCoin
+    error: Exception
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a batch that was written."""
+
+    new: int = 0
+    """Candles whose row is new."""
+    repeated: int = 0
+    """Candles whose row was there already, with the same figures."""
+    conflicts: tuple[Candle, ...] = ()
+    """Candles whose row was there already, with other figures; kept beside the rows."""
+    ahead: int = 0
+    """Candles of an earlier run whose clock was ahead; kept beside the rows."""
+    refused: tuple[Refused, ...] = ()
 
 
 class Database(Protocol):
     """Where a writer's batches go."""
 
-    def write(self, contents: Contents, limit_s: float | None) -> int:
-        """Write a batch, whole or not at all; return how many candles were new.
+    def write(self, contents: Contents, limit_s: float | None) -> Outcome:
+        """Write a batch, whole or not at all, but for single trades and coins that are refused.
 
         Args:
             contents: What to write.
@@ -61,19 +94,23 @@ class PooledDatabase:
     Args:
         pool_factory: Makes a pool that is not open yet.
         whale_lamports: A stored trade of at least this much is marked as a whale's.
+        session: This run, whose numbers go into the rows.
 
     Raises:
         db.errors.DsnError: The connection string cannot be used.
     """
 
-    def __init__(self, pool_factory: Callable[[], Pool], *, whale_lamports: int) -> None:
+    def __init__(
+        self, pool_factory: Callable[[], Pool], *, whale_lamports: int, session: Session
+    ) -> None:
         self._pool_factory = pool_factory
+        self._session = session
         self._whale_lamports = whale_lamports
         self._refusals: list[str] = []
         # Made here, still closed, so that a connection string that cannot be used blames no row.
         self._pool: Pool | None = self._make_pool()
 
-    def write(self, contents: Contents, limit_s: float | None) -> int:
+    def write(self, contents: Contents, limit_s: float | None) -> Outcome:
         """Write a batch in one transaction; see `Database.write`."""
         if self._pool is None:
             self._pool = self._make_pool()
@@ -82,7 +119,7 @@ class PooledDatabase:
         try:
             with self._pool.connection(timeout=checkout_s) as connection:
                 _limit(connection, limit_s)
-                return _write(connection, contents, self._whale_lamports)
+                return _write(connection, contents, self._whale_lamports, self._session)
         except PoolTimeout as timeout:
             # The pool's own text only says that it took too long.
             raise psycopg.OperationalError((self._refusals or [str(timeout)])[-1]) from timeout
@@ -144,26 +181,71 @@ def _ms(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-def _write(connection: Connection, contents: Contents, whale_lamports: int) -> int:
-    inserted = metrics.copy_candles(connection, contents.candles) if contents.candles else 0
+def _write(
+    connection: Connection, contents: Contents, whale_lamports: int, session: Session
+) -> Outcome:
+    ahead = [candle for candle in contents.candles if _is_ahead(candle, session)]
+    if ahead:
+        metrics.keep_ahead(connection, ahead, session.journal_id)
+    rows = [c for c in contents.candles if not _is_ahead(c, session)] if ahead else contents.candles
+    written = metrics.CandlesWritten()
+    if rows:
+        written = metrics.copy_candles(connection, rows, session.journal_id)
+    refused: list[Refused] = []
     for change in contents.changes:
-        _apply(connection, change)
+        refused += _apply(connection, change)
+    for coin in contents.coins:
+        refused += _describe(connection, coin)
     streams.raise_aths(connection, contents.aths)
-    if contents.traded:
-        trades = [(t, closed.candle.phase_id) for closed in contents.traded for t in closed.trades]
-        transactions.copy_trades(connection, trades, whale_lamports=whale_lamports)
+    if contents.trades:
+        refused += _store(connection, contents.trades, whale_lamports)
     for gap in contents.gaps:
         gaps.insert_gap(connection, gap)
-    return inserted
+    return Outcome(written.new, written.repeated, written.conflicts, len(ahead), tuple(refused))
 
 
-def _apply(connection: Connection, change: StreamChange) -> None:
+def _is_ahead(candle: Candle, session: Session) -> bool:
+    """Tell a candle of an earlier run that lies wholly in the time of this one."""
+    return (
+        session.journal_id != 0
+        and candle.last_seq < session.first_seq
+        and candle.window_start_us >= session.started_us
+    )
+
+
+def _apply(connection: Connection, change: StreamChange) -> list[Refused]:
+    """Apply one change; return the coin's description when that alone is refused."""
     match change:
         case StreamStarted(coin, phase_id, started_us):
-            coins.upsert_coin(connection, coin)
+            refused = _describe(connection, coin)
             streams.start_stream(connection, coin.mint, phase_id, started_us)
+            return refused
         case StreamPhaseChanged(mint, phase_id):
             streams.change_phase(connection, mint, phase_id)
         case _:
             graduated = change.graduated
             streams.end_stream(connection, change.mint, change.phase_id, graduated=graduated)
+    return []
+
+
+def _describe(connection: Connection, coin: Coin) -> list[Refused]:
+    """Write a coin in a savepoint, so that nothing else hangs on its texts and figures."""
+    try:
+        with connection.transaction():
+            coins.upsert_coin(connection, coin)
+    except WRITE_ERRORS as error:
+        if classify(error) is Verdict.RETRY:
+            raise
+        return [Refused(StoreCoin(coin), error)]
+    return []
+
+
+def _store(
+    connection: Connection, trades: Sequence[StoreTrade], whale_lamports: int
+) -> list[Refused]:
+    written = transactions.copy_trades(
+        connection,
+        [(stored.trade, stored.phase_id) for stored in trades],
+        whale_lamports=whale_lamports,
+    )
+    return [Refused(trades[place], error) for place, error in written.refused]

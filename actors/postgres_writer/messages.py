@@ -80,6 +80,26 @@ class GapRecorded(_Written, frozen=True):
     gap: FeedGap
 
 
+class StoreTrade(_Written, frozen=True):
+    """Store one trade whose candle is in rows already. Data lane.
+
+    A trade that `coin_transactions` refuses is a dead letter of this form, and an operator sends it
+    again. The ledger counts the trade with its candle.
+    """
+
+    trade: Trade
+    phase_id: int
+
+
+class StoreCoin(_Written, frozen=True):
+    """Describe a coin in `discovered_coins` whose stream is written already. Data lane.
+
+    What that table refuses is a dead letter of this form, and an operator sends it again.
+    """
+
+    coin: Coin
+
+
 StreamChange = StreamStarted | StreamPhaseChanged | StreamEnded
 
 
@@ -128,7 +148,10 @@ class WriterStatus(Message, frozen=True):
     """
 
     database: str
-    """"up", "away" or "unknown"."""
+    """"up": the last batch was written. "away": there is no connection. "refusing": the server
+    answers, and no batch can be written (read-only, a missing table or right, a full disk, a lock).
+    "unknown": nothing was tried yet.
+    """
     last_error: str | None
     """Why the last batch was not written; None once one was."""
     rows_waiting: int
@@ -150,3 +173,5 @@ class WriterStatus(Message, frozen=True):
     """When the oldest row on disk was put there."""
     prepared_epoch: int = 0
     """The move it waits for the end of, holding nothing in memory; 0: it waits for none."""
+    refusing_since_us: int | None = None
+    """Since when the server answers and writes nothing; None unless `database` is "refusing"."""

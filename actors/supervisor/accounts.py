@@ -8,6 +8,8 @@ from actors.domain import Coin, Mint, Trade
 from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
+    StoreCoin,
+    StoreTrade,
     StreamEnded,
     StreamPhaseChanged,
     StreamStarted,
@@ -23,8 +25,10 @@ def mint_of(message: Any) -> Mint | None:
             return candle.mint
         case AthReached(ath):
             return ath.mint
-        case StreamStarted(coin):
+        case StreamStarted(coin) | StoreCoin(coin):
             return coin.mint
+        case StoreTrade(trade):
+            return trade.mint
         case StreamPhaseChanged(mint) | StreamEnded(mint):
             return mint
         case _:

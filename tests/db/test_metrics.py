@@ -22,7 +22,7 @@ SECOND_US = 1_000_000
 
 
 def test_candle_arrives_with_every_figure_exact(conn: Connection, dsn: str) -> None:
-    assert copy_candles(conn, [a_candle()]) == 1
+    assert copy_candles(conn, [a_candle()]).new == 1
 
     [row] = read(
         dsn,
@@ -170,9 +170,9 @@ def test_every_amount_price_and_time_is_read_back_exactly(shared_dsn: str, candl
 
 
 def test_row_of_a_mint_and_a_time_is_written_once(conn: Connection, dsn: str) -> None:
-    assert copy_candles(conn, [a_candle(), a_candle("B")]) == 2
+    assert copy_candles(conn, [a_candle(), a_candle("B")]).new == 2
 
-    assert copy_candles(conn, [a_candle(chain_breaks=99), a_candle("C"), a_candle("C")]) == 1
+    assert copy_candles(conn, [a_candle(chain_breaks=99), a_candle("C"), a_candle("C")]).new == 1
 
     assert read(dsn, "SELECT mint, chain_breaks FROM coin_metrics ORDER BY mint") == [
         ("A", 3),
@@ -183,14 +183,14 @@ def test_row_of_a_mint_and_a_time_is_written_once(conn: Connection, dsn: str) ->
 
 def test_two_calls_in_one_transaction_write_each_row_once(conn: Connection, dsn: str) -> None:
     with conn.transaction():
-        assert copy_candles(conn, [a_candle()]) == 1
-        assert copy_candles(conn, [a_candle("B")]) == 1
+        assert copy_candles(conn, [a_candle()]).new == 1
+        assert copy_candles(conn, [a_candle("B")]).new == 1
 
     assert read(dsn, "SELECT mint FROM coin_metrics ORDER BY mint") == [("A",), ("B",)]
 
 
 def test_nothing_to_write_is_no_error(conn: Connection) -> None:
-    assert copy_candles(conn, []) == 0
+    assert copy_candles(conn, []).new == 0
 
 
 def test_row_beside_a_row_of_the_original_is_written(conn: Connection, dsn: str) -> None:
@@ -199,8 +199,8 @@ def test_row_beside_a_row_of_the_original_is_written(conn: Connection, dsn: str)
         " ('A', '2025-10-01 12:00+00')"
     )
 
-    assert copy_candles(conn, [a_candle()]) == 1
-    assert copy_candles(conn, [a_candle()]) == 0
+    assert copy_candles(conn, [a_candle()]).new == 1
+    assert copy_candles(conn, [a_candle()]).new == 0
 
     assert read(dsn, "SELECT count(*) FROM coin_metrics") == [(3,)]
 
@@ -228,7 +228,7 @@ def test_value_that_cannot_be_stored_refuses_the_batch_and_leaves_nothing(
 
     assert classify(raised.value) is Verdict.SPLIT
     assert read(dsn, "SELECT count(*) FROM coin_metrics") == [(0,)]
-    assert copy_candles(conn, [a_candle()]) == 1
+    assert copy_candles(conn, [a_candle()]).new == 1
 
 
 def test_two_writers_of_the_same_rows_write_each_once(dsn: str) -> None:
@@ -239,7 +239,7 @@ def test_two_writers_of_the_same_rows_write_each_once(dsn: str) -> None:
     def write(mine: list[int]) -> None:
         with connect(dsn, lock_timeout_s=20) as connection:
             together.wait()
-            written.append(copy_candles(connection, [rows[number] for number in mine]))
+            written.append(copy_candles(connection, [rows[number] for number in mine]).new)
         connection.close()
 
     forwards, backwards = list(range(300)), list(reversed(range(300)))

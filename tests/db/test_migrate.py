@@ -10,7 +10,7 @@ import pytest
 from db.errors import DsnError, MigrationError
 from db.migrate import migrate
 
-ALL = ["m0001_original_tables", "m0002_exact_and_covered", "m0003_notify"]
+ALL = ["m0001_original_tables", "m0002_exact_and_covered", "m0003_notify", "m0004_numbered_rows"]
 
 ORIGINAL_METRICS = """
 CREATE TABLE coin_metrics (

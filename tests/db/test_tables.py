@@ -76,8 +76,8 @@ def test_trade_is_written_once_and_bundled_trades_of_one_signature_each(
 ) -> None:
     one, other = a_trade(), a_trade(token_units=1, is_buy=False, sol_lamports=999_999_999, seq=2)
 
-    assert copy_trades(conn, [(one, 1), (other, 2), (one, 1)], whale_lamports=10**9) == 2
-    assert copy_trades(conn, [(one, 1)], whale_lamports=10**9) == 0
+    assert copy_trades(conn, [(one, 1), (other, 2), (one, 1)], whale_lamports=10**9).new == 2
+    assert copy_trades(conn, [(one, 1)], whale_lamports=10**9).new == 0
 
     found = read(
         dsn,

@@ -19,6 +19,8 @@ from actors.postgres_writer.codec import UnreadableEntryError, decode, encode
 from actors.postgres_writer.messages import (
     CandleClosed,
     GapRecorded,
+    StoreCoin,
+    StoreTrade,
     StreamEnded,
     StreamPhaseChanged,
 )
@@ -133,11 +135,17 @@ def test_a_batch_is_sorted_by_table_in_the_order_of_arrival() -> None:
     gap = FeedGap(mint=None, started_us=1, ended_us=2, reason="drop")
     phase = StreamPhaseChanged(Mint("A"), 2)
 
-    contents = sort_out([started("A"), closed("A", 0), GapRecorded(gap), with_trades, phase])
+    again = StoreTrade(a_trade("C", 2), 3)
+    coin = StoreCoin(a_coin("D"))
+
+    contents = sort_out(
+        [started("A"), closed("A", 0), GapRecorded(gap), with_trades, phase, again, coin]
+    )
 
     assert contents.candles == (a_candle("A", 0), a_candle("B", 1))
     assert contents.changes == (started("A"), phase)
-    assert contents.traded == (with_trades,)
+    assert contents.trades == (StoreTrade(a_trade("B", 1), 1), again)
+    assert contents.coins == (a_coin("D"),)
     assert contents.gaps == (gap,)
     assert contents.aths == ()
 

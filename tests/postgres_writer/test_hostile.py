@@ -11,7 +11,7 @@ import psycopg2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.domain import AllTimeHigh, FeedGap, Mint, Wallet
+from actors.domain import AllTimeHigh, FeedGap, Mint, Session, Wallet
 from actors.postgres_writer import PooledDatabase
 from actors.postgres_writer.batch import sort_out
 from actors.postgres_writer.codec import decode, encode
@@ -54,7 +54,9 @@ times = st.integers(0, 4_102_444_800_000_000)
 @contextmanager
 def database(dsn: str) -> Iterator[PooledDatabase]:
     found = PooledDatabase(
-        lambda: create_pool(dsn, max_size=1, application_name="hostile"), whale_lamports=1
+        lambda: create_pool(dsn, max_size=1, application_name="hostile"),
+        whale_lamports=1,
+        session=Session(0, 1, 0),
     )
     try:
         yield found
@@ -146,7 +148,7 @@ def starts(draw: st.DrawFn) -> StreamStarted:
 def test_any_candle_with_any_trade_is_written_whole(dsn: str, closed: CandleClosed) -> None:
     query(dsn, "TRUNCATE coin_metrics, coin_transactions")
     with database(dsn) as target:
-        assert target.write(sort_out([closed]), None) == 1
+        assert target.write(sort_out([closed]), None).new == 1
 
     candle, (trade,) = closed.candle, closed.trades
     assert query(dsn, "SELECT mint, pool, volume_sol, num_buys, price_close FROM coin_metrics") == [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg2
 
-from actors.domain import Mint, Place
+from actors.domain import Mint, Place, Session
 from actors.postgres_writer import (
     FinishMove,
     MovePrepared,
@@ -109,6 +109,7 @@ class House:
                     database=PooledDatabase(
                         lambda: create_pool(self.dsn, max_size=1, application_name=name),
                         whale_lamports=1,
+                        session=Session(0, 1, 0),
                     ),
                     jitter=lambda: 1.0,
                 ),

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from structlog.testing import capture_logs
 
-from actors.domain import AllTimeHigh, FeedGap, Mint, Place
+from actors.domain import AllTimeHigh, FeedGap, Mint, Place, Session
 from actors.postgres_writer import (
     PooledDatabase,
     PostgresWriterActor,
@@ -46,15 +46,17 @@ if TYPE_CHECKING:
 
 WRITER = "postgres-writer:0"
 WHALE_LAMPORTS = 1_000_000_000
+NO_JOURNAL = Session(journal_id=0, first_seq=1, started_us=0)
 
 
 class Service:
     """One writer between a supervisor and a stream-watch that only listen."""
 
-    def __init__(self, dsn: str, folder: Path) -> None:
+    def __init__(self, dsn: str, folder: Path, session: Session = NO_JOURNAL) -> None:
         settings = load({"STATE_DIR": str(folder), "DB_BATCH_TIMEOUT_MS": "20"})
         self.system = System(settings=settings, telemetry=Telemetry(), clock=ArrivalClock())
         self.dsn = dsn
+        self.session = session
         self.spool_path = folder / "spool.sqlite3"
         self.supervised: list[Any] = []
         self.watched: list[Any] = []
@@ -76,6 +78,7 @@ class Service:
                     database=PooledDatabase(
                         lambda: create_pool(self.dsn, application_name=WRITER),
                         whale_lamports=WHALE_LAMPORTS,
+                        session=self.session,
                     ),
                     jitter=lambda: 1.0,
                 ),
@@ -125,8 +128,8 @@ class Service:
 
 
 @contextmanager
-def service(dsn: str, folder: Path) -> Iterator[Service]:
-    running = Service(dsn, folder)
+def service(dsn: str, folder: Path, session: Session = NO_JOURNAL) -> Iterator[Service]:
+    running = Service(dsn, folder, session)
     running.start()
     try:
         yield running
@@ -145,7 +148,7 @@ def query(dsn: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def session(dsn: str) -> Iterator[Any]:
+def other_session(dsn: str) -> Iterator[Any]:
     """A second client in a transaction of its own, rolled back at the end."""
     connection = psycopg2.connect(dsn)
     try:
@@ -309,12 +312,12 @@ def test_of_a_thousand_rows_only_the_one_that_violates_a_constraint_is_dead(
 
 def test_a_lock_of_somebody_else_only_puts_rows_off(dsn: str, tmp_path: Path) -> None:
     with service(dsn, tmp_path) as running:
-        with session(dsn) as other:
+        with other_session(dsn) as other:
             other.execute("LOCK TABLE coin_metrics IN ACCESS EXCLUSIVE MODE")
             running.tell(cells("A", 20))
             status = running.failing()
             assert "lock timeout" in (status.last_error or "")
-            assert status.database == "unknown"
+            assert status.database == "refusing"
             assert status.rows_waiting == 20
         running.committed(20)
 
@@ -329,7 +332,7 @@ def test_a_connection_ended_in_the_middle_of_a_batch_loses_nothing(
         "AND datname = current_database() AND wait_event_type = 'Lock'"
     )
     with service(dsn, tmp_path) as running:
-        with session(dsn) as other:
+        with other_session(dsn) as other:
             other.execute("LOCK TABLE coin_metrics IN ACCESS EXCLUSIVE MODE")
             running.tell([started("A"), *cells("A", 20)])
             ((pid,),) = wait_until(lambda: query(dsn, blocked), what="a blocked batch")
