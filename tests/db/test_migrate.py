@@ -70,6 +70,8 @@ def test_empty_database_gets_all_tables_and_the_seeded_phases(empty_dsn: str) ->
     )
     assert [name for (name,) in tables] == [
         "coin_metrics",
+        "coin_metrics_ahead",
+        "coin_metrics_conflicts",
         "coin_streams",
         "coin_transactions",
         "discovered_coins",

@@ -3,7 +3,8 @@
 import psycopg
 import pytest
 
-from actors.domain import AllTimeHigh, Mint, Wallet
+from actors.domain import AllTimeHigh, Mint, Session, Wallet
+from db.aside import move_ahead
 from db.coins import upsert_coin
 from db.metrics import copy_candles
 from db.pool import Connection, connect
@@ -267,3 +268,77 @@ def test_any_printable_mint_is_a_value_and_nothing_else(conn: Connection, mint: 
     start_stream(conn, Mint(mint), 1, NOON_US)
 
     assert active_mints(conn) == {mint: 1}
+
+
+def numbers_of(conn: Connection, journal_id: int) -> tuple[int | None, int, int | None]:
+    [stream] = read_streams(conn, [A], journal_id)
+    return stream.last_row_us, stream.rows_seq, stream.unnumbered_us
+
+
+def test_rows_of_the_original_decide_nothing_but_the_all_time_high(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    conn.execute(
+        "INSERT INTO coin_metrics (mint, timestamp, price_high)"
+        " VALUES ('A', '2099-10-01 12:00+00', 7e-8)"
+    )
+
+    assert numbers_of(conn, 7) == (None, 0, None)
+    assert read_streams(conn, [A], 7)[0].ath == AllTimeHigh(A, 7e-8, 4_094_539_200_000_000)
+
+
+def test_the_greatest_number_in_rows_is_that_of_this_journal(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    copy_candles(conn, [a_candle(at_us=NOON_US + at, last_seq=40 + at) for at in (1, 2, 3)], 7)
+    copy_candles(conn, [a_candle(at_us=NOON_US + 9, last_seq=9_000)], 8)
+    copy_candles(conn, [a_candle(at_us=NOON_US + 10, last_seq=9_999)])
+    copy_candles(conn, [a_candle("B", at_us=NOON_US + 11, last_seq=77)], 7)
+
+    assert numbers_of(conn, 7) == (NOON_US + 10, 43, None)
+    assert numbers_of(conn, 8) == (NOON_US + 10, 9_000, None)
+    assert numbers_of(conn, 9) == (NOON_US + 10, 0, None)
+    assert numbers_of(conn, 0) == (NOON_US + 10, 0, None)
+
+
+def test_rows_that_were_moved_aside_still_say_what_is_in_them(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    copy_candles(conn, [a_candle(at_us=NOON_US, last_seq=40)], 7)
+    copy_candles(conn, [a_candle(at_us=NOON_US + 5, last_seq=50)], 7)
+
+    assert move_ahead(conn, Session(7, 100, NOON_US)) == 1
+
+    assert numbers_of(conn, 7) == (NOON_US, 50, None)
+    assert numbers_of(conn, 0) == (NOON_US, 0, None)
+
+
+def test_rows_of_version_0_1_0_are_told_by_their_time(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    copy_candles(conn, [a_candle(at_us=NOON_US + at, last_seq=40 + at) for at in (1, 2, 3)], 7)
+    conn.execute("UPDATE coin_metrics SET last_seq = NULL, journal_id = NULL")
+    assert numbers_of(conn, 7) == (NOON_US + 3, 0, NOON_US + 3)
+
+    copy_candles(conn, [a_candle(at_us=NOON_US + 5, last_seq=60)], 7)
+
+    assert numbers_of(conn, 7) == (NOON_US + 5, 60, NOON_US + 3)
+
+
+def test_reading_a_stream_with_many_rows_looks_at_few(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    copy_candles(conn, [a_candle(at_us=NOON_US + at, last_seq=at) for at in range(20_000)], 7)
+    raise_aths(conn, [AllTimeHigh(A, 1.0, NOON_US + 19_999)])
+    conn.execute("VACUUM ANALYZE coin_metrics")
+    before = rows_fetched(conn)
+
+    assert numbers_of(conn, 7) == (NOON_US + 19_999, 19_999, None)
+    assert numbers_of(conn, 8) == (NOON_US + 19_999, 0, None)
+
+    assert rows_fetched(conn) - before < 1_100
+
+
+def rows_fetched(conn: Connection) -> int:
+    conn.execute("SELECT pg_stat_force_next_flush()")
+    found = conn.execute(
+        "SELECT coalesce(sum(idx_tup_fetch), 0) + sum(seq_tup_read) FROM pg_stat_user_tables"
+        " WHERE relname = 'coin_metrics'"
+    ).fetchone()
+    assert found is not None
+    return int(found[0])
