@@ -50,7 +50,7 @@ class Verdict(StrEnum):
     """This single row is refused, now and later."""
 
 
-_REFUSED_CLASSES: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
+REFUSED_CLASSES: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
 """SQLSTATE classes that blame a row: cardinality, data, constraint, check option, size limits, a
 trigger's RAISE."""
 
@@ -81,4 +81,4 @@ def _blames_a_row(error: BaseException) -> bool:
     if error.sqlstate is None:
         # The driver itself refused a value, for instance a NUL in a text.
         return isinstance(error, psycopg.DataError | psycopg.NotSupportedError)
-    return error.sqlstate[:2] in _REFUSED_CLASSES
+    return error.sqlstate[:2] in REFUSED_CLASSES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_the_same_figures_again_are_a_repetition(conn: Connection, dsn: str) -> 
     ],
 )
 def test_what_follows_from_settings_or_coverage_is_no_conflict(
-    conn: Connection, changes: dict[str, object]
+    conn: Connection, changes: dict[str, Any]
 ) -> None:
     copy_candles(conn, [a_candle()], 7)
 
@@ -81,7 +81,7 @@ def test_what_follows_from_settings_or_coverage_is_no_conflict(
     ],
 )
 def test_any_other_figure_of_its_trades_is_a_conflict(
-    conn: Connection, dsn: str, changes: dict[str, object]
+    conn: Connection, dsn: str, changes: dict[str, Any]
 ) -> None:
     copy_candles(conn, [a_candle()], 7)
     other = a_candle(**changes)
