@@ -50,8 +50,11 @@ def active_mints(conn: Connection) -> dict[Mint, int]:
 def read_streams(conn: Connection, mints: Iterable[Mint], journal_id: int = 0) -> list[StreamRow]:
     """Gather the streams of these mints, active or not; a mint without a stream is left out.
 
-    One query with a few index look-ups a mint: about 20 us each. Rows of one journal commit in
-    order, so the newest of them has the greatest number; it is looked for among the newest 1,000.
+    One query with a few index look-ups a mint: about 80 us together. Rows of one journal commit in
+    order, so the newest of them has the greatest number. It is looked for behind the rows without a
+    number, which are told by their time, and among the newest 50: no index has the journals, as it
+    would cost each write a tenth. So a journal that comes back after 50 rows of another one has
+    0.25 ms looked in vain.
 
     Args:
         conn: Of the caller.
@@ -77,11 +80,17 @@ def read_streams(conn: Connection, mints: Iterable[Mint], journal_id: int = 0) -
                 ORDER BY m.timestamp DESC LIMIT 1
             ) newest ON true
             LEFT JOIN LATERAL (
+                SELECT m.timestamp FROM coin_metrics m
+                WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
+                  AND m.last_seq IS NULL AND m.timestamp IS NOT NULL
+                ORDER BY m.timestamp DESC LIMIT 1
+            ) unnumbered ON true
+            LEFT JOIN LATERAL (
                 SELECT recent.last_seq FROM (
                     SELECT m.last_seq, m.journal_id, m.timestamp FROM coin_metrics m
                     WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
-                      AND m.timestamp IS NOT NULL
-                    ORDER BY m.timestamp DESC LIMIT 1000
+                      AND m.timestamp > coalesce(unnumbered.timestamp, '-infinity')
+                    ORDER BY m.timestamp DESC LIMIT 50
                 ) recent
                 WHERE recent.journal_id = nullif(%(journal_id)s, 0)
                 ORDER BY recent.timestamp DESC LIMIT 1
@@ -90,12 +99,6 @@ def read_streams(conn: Connection, mints: Iterable[Mint], journal_id: int = 0) -
                 SELECT max(a.last_seq) AS last_seq FROM coin_metrics_ahead a
                 WHERE a.mint = s.token_address AND a.journal_id = nullif(%(journal_id)s, 0)
             ) ahead ON true
-            LEFT JOIN LATERAL (
-                SELECT m.timestamp FROM coin_metrics m
-                WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
-                  AND m.last_seq IS NULL AND m.timestamp IS NOT NULL
-                ORDER BY m.timestamp DESC LIMIT 1
-            ) unnumbered ON true
             LEFT JOIN LATERAL (
                 SELECT m.price_high, m.timestamp FROM coin_metrics m
                 WHERE m.mint = s.token_address

@@ -123,7 +123,7 @@ class MarketMetrics(Instruments):
         self.ws_connected = self._gauge(
             "unified_ws_connected", "1 while the feed's socket is open."
         )
-        self.db_connected = self._gauge("unified_db_connected", "1 while the database answers.")
+        self.db_connected = self._gauge("unified_db_connected", "1 while the database takes rows.")
         self.ws_reconnects = self._counter(
             "unified_ws_reconnects", "Connections to the feed after the first."
         )

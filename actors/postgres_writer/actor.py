@@ -314,18 +314,18 @@ class PostgresWriterActor(Actor):
 
     def _failed(self, error: Exception) -> None:
         """Put the batch off: it stays where it is; the next try comes after a growing pause."""
-        away = server_is_gone(error)
+        state = _database_after(error)
         if not self._failures:
             self._failing_since_s = self.context.monotonic_s()
-            event = "database_away" if away else "write_postponed"
+        if not self._failures or state not in {None, self._database_state}:
+            event = "database_away" if state == "away" else "write_postponed"
             self.context.log.warning(event, error=one_line(error))
         self._failures += 1
         self._last_error = one_line(error)
-        if away:
-            self._show_database("away")
+        if state is not None:
+            self._show_database(state)
+        if state == "away":
             self._database.forget()
-        elif not isinstance(error, SpoolError):
-            self._show_database("refusing")
         self.context.cancel("write")
         self.context.after("retry", pause_s(self._failures, self._jitter()), _RetryDue())
 
@@ -356,6 +356,13 @@ class PostgresWriterActor(Actor):
                 refusing_since_us=self._refusing_since_us,
             )
         )
+
+
+def _database_after(error: Exception) -> str | None:
+    """Tell what a failure says of the database; None: it was not the database that failed."""
+    if isinstance(error, SpoolError):
+        return None
+    return "away" if server_is_gone(error) else "refusing"
 
 
 def _pool_of(settings: Settings) -> tuple[object, ...]:

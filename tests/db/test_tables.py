@@ -2,12 +2,13 @@
 
 from decimal import Decimal
 
+import psycopg
 import pytest
 
 from actors.domain import FeedGap, Mint, Phase
 from db import phases
 from db.coins import get_coin, upsert_coin
-from db.errors import PhaseRefusedError
+from db.errors import PhaseRefusedError, Verdict, classify
 from db.gaps import close_gaps, insert_gap, recent_gaps
 from db.pool import Connection
 from db.streams import active_mints, end_stream, start_stream
@@ -186,3 +187,51 @@ def test_active_streams_of_a_deleted_phase_move_up_and_ended_ones_stay(conn: Con
     assert phases.delete_phase(conn, 3) is None
     with pytest.raises(PhaseRefusedError, match="last regular phase"):
         phases.delete_phase(conn, 1)
+
+
+def test_a_trade_that_cannot_even_be_sent_is_left_out(conn: Connection, dsn: str) -> None:
+    trades = [(a_trade(f"s{number}", seq=number), 1) for number in range(9)]
+    trades[4] = (a_trade("s4", seq=2**63), 1)
+
+    with conn.transaction():
+        written = copy_trades(conn, trades, whale_lamports=1)
+
+    assert written.new == 8
+    [(place, error)] = written.refused
+    assert place == 4
+    assert classify(error, single=True) is Verdict.DEAD
+    assert read(dsn, "SELECT count(*) FROM coin_transactions") == [(8,)]
+
+
+def test_a_refused_trade_is_named_with_the_reason_of_the_table(conn: Connection) -> None:
+    conn.execute("ALTER TABLE coin_transactions ALTER price_sol SET NOT NULL")
+    trades = [(a_trade("s0"), 1), (a_trade("s1", price_sol=None), 1), (a_trade("s0"), 1)]
+
+    with conn.transaction():
+        written = copy_trades(conn, trades, whale_lamports=1)
+
+    [(place, error)] = written.refused
+    assert (written.new, place) == (1, 1)
+    assert isinstance(error, psycopg.errors.NotNullViolation)
+    assert 'null value in column "price_sol"' in str(error)
+
+
+def test_an_error_that_blames_no_trade_is_not_blamed_on_any(conn: Connection) -> None:
+    conn.execute("ALTER TABLE coin_transactions RENAME TO elsewhere")
+
+    with pytest.raises(psycopg.errors.UndefinedTable), conn.transaction():
+        copy_trades(conn, [(a_trade(), 1)], whale_lamports=1)
+
+
+def test_an_error_that_blames_no_trade_ends_the_trying_of_each(conn: Connection) -> None:
+    conn.execute(
+        "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN RAISE EXCEPTION USING ERRCODE = NEW.signature; END'"
+    )
+    conn.execute(
+        "CREATE TRIGGER fails BEFORE INSERT ON coin_transactions"
+        " FOR EACH ROW EXECUTE FUNCTION fails()"
+    )
+
+    with pytest.raises(psycopg.errors.DiskFull), conn.transaction():
+        copy_trades(conn, [(a_trade("23505"), 1), (a_trade("53100"), 1)], whale_lamports=1)

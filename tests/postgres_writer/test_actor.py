@@ -24,7 +24,7 @@ from actors.postgres_writer.messages import (
 )
 from actors.runtime.messages import Flush
 from actors.runtime.seeded import SeededSystem
-from actors.spool import Entry, Spool, StoredEntry
+from actors.spool import Entry, Spool, SpoolUnavailableError, StoredEntry
 from settings import load
 from tests.postgres_writer.items import START_US, TRADES_PER_CANDLE, ath, closed, started
 
@@ -328,6 +328,48 @@ def test_a_lock_puts_the_batch_off_without_calling_the_database_away(rig: Rig) -
     rig.database.away = None
     rig.system.advance(0.5)
     assert len(rig.database.rows) == 10
+
+
+def test_since_when_a_server_refuses_is_told_until_it_is_gone_or_takes_a_row(rig: Rig) -> None:
+    read_only = errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction")
+    rig.database.away = read_only
+    with capture_logs() as logs:
+        rig.tell(cells("A", 10))
+        since_us = rig.status().refusing_since_us
+        rig.system.advance(30.0)
+        assert (rig.status().database, rig.status().refusing_since_us) == ("refusing", since_us)
+        assert since_us is not None
+        assert rig.system.telemetry.value("unified_db_connected") == 0
+
+        rig.database.away = AWAY
+        rig.system.advance(30.0)
+        assert (rig.status().database, rig.status().refusing_since_us) == ("away", None)
+
+        rig.database.away = read_only
+        rig.system.advance(30.0)
+        later_us = rig.status().refusing_since_us
+        assert later_us is not None
+        assert later_us > since_us
+
+    rig.database.away = None
+    rig.system.advance(30.0)
+    assert (rig.status().database, rig.status().refusing_since_us) == ("up", None)
+    assert [log["event"] for log in logs] == ["write_postponed", "database_away", "write_postponed"]
+
+
+def test_a_spool_that_cannot_be_read_says_nothing_of_the_database(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.tell(cells("A", 10))
+
+    def fails(*_: Any) -> Any:
+        raise SpoolUnavailableError("locked for too long")
+
+    monkeypatch.setattr(outbox_module.Outbox, "oldest", fails)
+    rig.tell(cells("A", 10, first=10))
+
+    assert rig.status().last_error == "locked for too long"
+    assert (rig.status().database, rig.status().refusing_since_us) == ("up", None)
 
 
 def test_of_a_batch_with_a_bad_row_only_that_row_is_dead(rig: Rig) -> None:

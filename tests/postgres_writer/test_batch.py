@@ -202,6 +202,8 @@ ITEMS: list[Item] = [
     StreamEnded(Mint("F"), 100, graduated=True, at_us=5),
     GapRecorded(FeedGap(mint=None, started_us=1, ended_us=None, reason="banned")),
     GapRecorded(FeedGap(mint=Mint("G"), started_us=1, ended_us=2, reason="doubt")),
+    StoreTrade(a_trade("H", 1), 3),
+    StoreCoin(a_coin("I")),
 ]
 
 
@@ -223,6 +225,8 @@ def test_an_item_comes_back_from_the_spool_as_it_was(item: Item) -> None:
         (ITEMS[5], "F", 0, 1),
         (ITEMS[6], None, 0, 1),
         (ITEMS[7], "G", 0, 1),
+        (ITEMS[8], "H", 0, 1),
+        (ITEMS[9], "I", 0, 1),
     ],
 )
 def test_mint_trades_and_rows_of_an_item(

@@ -81,3 +81,34 @@ def test_a_mark_outlives_entries_and_never_falls(spool: Spool) -> None:
     spool.remove_key("n8n-writer", "2")
 
     assert spool.mark("n8n-writer") == 7
+
+
+def test_the_greatest_number_of_each_mint_is_found_whatever_was_spooled_last(spool: Spool) -> None:
+    """A dead letter that was sent again stands behind newer rows."""
+    rows = [closed("A", 5), closed("B", 2), closed("A", 9), closed("A", 3)]
+    broken = Entry(kind="CandleClosed", payload=b"\xc1", key="C", weight=0)
+    spool.put(WRITER, [*(encode(row) for row in rows), broken], now_us=1)
+    spool.put("postgres-writer:1", [encode(closed("D", 7)), encode(StreamPhaseChanged(A, 2))], 1)
+    spool.put("n8n-writer", [encode(closed("E", 99))], 1)
+
+    found = read_leftovers(spool, "postgres-writer:")
+
+    assert found.rows_seq == {"A": 9, "B": 2, "D": 7}
+    assert found.last_seq == 9
+
+
+def test_numbers_are_found_on_every_page_of_the_spool(spool: Spool) -> None:
+    rows = [closed(f"M{number % 700}", number) for number in range(2_500)]
+    spool.put(WRITER, [encode(row) for row in rows], now_us=1)
+
+    found = read_leftovers(spool, "postgres-writer:")
+
+    assert len(found.rows_seq) == 700
+    assert found.rows_seq[Mint("M0")] == 2_100
+    assert found.last_seq == 2_499
+
+
+def test_without_spooled_rows_there_is_no_number(spool: Spool) -> None:
+    found = read_leftovers(spool, "postgres-writer:")
+
+    assert (found.rows_seq, found.last_seq) == ({}, 0)
