@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from actors.domain import Candle
     from actors.postgres_writer.batch import Contents
-    from actors.postgres_writer.database import Database, Outcome, Refused
+    from actors.postgres_writer.database import BatchOutcome, Database, Refused
     from actors.postgres_writer.messages import StreamChange
     from actors.postgres_writer.outbox import Outbox, Piece
     from actors.postgres_writer.state import WriterState
@@ -95,7 +95,7 @@ class Committer:
         self._measure(contents, outcome.new, took_s)
         self._account(outcome)
 
-    def _account(self, outcome: Outcome) -> None:
+    def _account(self, outcome: BatchOutcome) -> None:
         """Say of everything that did not become a row what became of it."""
         self._dropped(Drop.ROW_REPEATED, outcome.repeated)
         self._dropped(Drop.ROW_AHEAD, outcome.ahead)

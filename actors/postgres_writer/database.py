@@ -45,7 +45,7 @@ class Refused(NamedTuple):
     error: Exception
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class BatchOutcome(msgspec.Struct, frozen=True):
     """What became of a batch that was written."""
 
     new: int = 0
@@ -62,7 +62,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class Database(Protocol):
     """Where a writer's batches go."""
 
-    def write(self, contents: Contents, limit_s: float | None) -> Outcome:
+    def write(self, contents: Contents, limit_s: float | None) -> BatchOutcome:
         """Write a batch, whole or not at all, but for single trades and coins that are refused.
 
         Args:
@@ -110,7 +110,7 @@ class PooledDatabase:
         # Made here, still closed, so that a connection string that cannot be used blames no row.
         self._pool: Pool | None = self._make_pool()
 
-    def write(self, contents: Contents, limit_s: float | None) -> Outcome:
+    def write(self, contents: Contents, limit_s: float | None) -> BatchOutcome:
         """Write a batch in one transaction; see `Database.write`."""
         if self._pool is None:
             self._pool = self._make_pool()
@@ -183,7 +183,7 @@ def _ms(seconds: float) -> str:
 
 def _write(
     connection: Connection, contents: Contents, whale_lamports: int, session: Session
-) -> Outcome:
+) -> BatchOutcome:
     ahead = [candle for candle in contents.candles if _is_ahead(candle, session)]
     if ahead:
         metrics.keep_ahead(connection, ahead, session.journal_id)
@@ -201,7 +201,9 @@ def _write(
         refused += _store(connection, contents.trades, whale_lamports)
     for gap in contents.gaps:
         gaps.insert_gap(connection, gap)
-    return Outcome(written.new, written.repeated, written.conflicts, len(ahead), tuple(refused))
+    return BatchOutcome(
+        written.new, written.repeated, written.conflicts, len(ahead), tuple(refused)
+    )
 
 
 def _is_ahead(candle: Candle, session: Session) -> bool:

@@ -159,7 +159,10 @@ class WriterStatus(Message, frozen=True):
     rows_spooled: int
     """On disk, under this writer's name."""
     rows_committed: int
-    """Candles committed since the start of the process, those that were there already included."""
+    """Candles committed since the start of the process.
+
+    Those that were there already, or stand aside as ahead, are included; conflicts are not.
+    """
     oldest_waiting_us: int | None
     """Arrivals from here on are needed in the journal: their rows are in memory only, or parked.
 

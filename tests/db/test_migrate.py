@@ -258,6 +258,20 @@ def test_view_on_a_column_to_be_changed_is_named(empty_dsn: str) -> None:
     assert column_type(empty_dsn, "coin_metrics", "price_open") == "numeric(30,18)"
 
 
+def test_views_on_rows_stay_and_old_rows_have_no_number(empty_dsn: str) -> None:
+    run(empty_dsn, ORIGINAL_METRICS)
+    run(empty_dsn, "CREATE VIEW counted AS SELECT mint, num_buys, is_koth FROM coin_metrics")
+    before = read(empty_dsn, "SELECT * FROM counted ORDER BY 1")
+
+    migrate(empty_dsn)
+
+    assert read(empty_dsn, "SELECT * FROM counted ORDER BY 1") == before
+    assert read(
+        empty_dsn,
+        "SELECT DISTINCT last_seq, journal_id, trades_without_amount FROM coin_metrics",
+    ) == [(None, None, None)]
+
+
 def test_role_that_does_not_own_the_tables_is_told_so(empty_dsn: str) -> None:
     run(empty_dsn, ORIGINAL_METRICS)
     run(empty_dsn, "CREATE ROLE visitor LOGIN; GRANT ALL ON SCHEMA public TO visitor;")

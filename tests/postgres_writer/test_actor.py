@@ -14,7 +14,7 @@ from actors.domain import FeedGap, Mint, Place
 from actors.postgres_writer import PostgresWriterActor, WriterState, WriterStatus
 from actors.postgres_writer import outbox as outbox_module
 from actors.postgres_writer.batch import mint_of
-from actors.postgres_writer.database import Outcome
+from actors.postgres_writer.database import BatchOutcome
 from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
@@ -52,7 +52,7 @@ class ListDatabase:
         self.tries = 0
         self.whale_lamports = 0
 
-    def write(self, contents: Contents, limit_s: float | None) -> Outcome:
+    def write(self, contents: Contents, limit_s: float | None) -> BatchOutcome:
         self.tries += 1
         if self.away is not None:
             raise self.away
@@ -65,7 +65,7 @@ class ListDatabase:
         new = [c for c in contents.candles if (c.mint, c.timestamp_us) not in self.rows]
         self.rows |= {(c.mint, c.timestamp_us): c.num_trades for c in new}
         self.batches.append(contents)
-        return Outcome(len(new), len(contents.candles) - len(new))
+        return BatchOutcome(len(new), len(contents.candles) - len(new))
 
     def mark_whales(self, lamports: int) -> None:
         self.whale_lamports = lamports

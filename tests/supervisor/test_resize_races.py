@@ -9,7 +9,7 @@ from actors.control import RestartTracker, writer_of
 from actors.domain import Candle, Mint
 from actors.operations import PauseTracker, ResizeDispatcher, ResizeWriters, ResumeTracker
 from actors.postgres_writer import PostgresWriterActor, WriterState
-from actors.postgres_writer.database import Outcome
+from actors.postgres_writer.database import BatchOutcome
 from actors.postgres_writer.leftovers import reassign_spool
 from actors.postgres_writer.state import Parking
 from actors.runtime import ChildSpec
@@ -36,13 +36,13 @@ class CommitLog:
         self._away_share = away_share
         self.candles: list[tuple[str, Candle]] = []
 
-    def write(self, writer: str, contents: Contents) -> Outcome:
+    def write(self, writer: str, contents: Contents) -> BatchOutcome:
         if self._chance.random() < self._away_share:
             raise ConnectionError("the database is away")
         known = {(candle.mint, candle.timestamp_us) for _, candle in self.candles}
         new = [each for each in contents.candles if (each.mint, each.timestamp_us) not in known]
         self.candles += [(writer, candle) for candle in new]
-        return Outcome(len(new), len(contents.candles) - len(new))
+        return BatchOutcome(len(new), len(contents.candles) - len(new))
 
 
 class Session:
@@ -52,7 +52,7 @@ class Session:
         self._writer = writer
         self._log = log
 
-    def write(self, contents: Contents, limit_s: float | None) -> Outcome:
+    def write(self, contents: Contents, limit_s: float | None) -> BatchOutcome:
         return self._log.write(self._writer, contents)
 
     def mark_whales(self, lamports: int) -> None:
