@@ -67,9 +67,8 @@ def clock(library: str, tmp_path: Path) -> Clock:
 
 @pytest.fixture
 def world(clock: Clock, dsn: str, tmp_path: Path) -> Iterator[World]:
-    with World(
-        tmp_path, dsn, MARKET, STORE_TRADES=True, **{**FROM_CREATE, **clock.environment}
-    ) as world:
+    settings: dict[str, Any] = {"STORE_TRADES": True, **FROM_CREATE, **clock.environment}
+    with World(tmp_path, dsn, MARKET, **settings) as world:
         yield world
 
 
