@@ -22,7 +22,7 @@ import structlog
 from actors.connection.journal import JournalWriter
 from actors.connection.journal_inspect import frames_of
 from actors.control import SUPERVISOR, Drain
-from actors.domain import Place
+from actors.domain import Drop, Place
 from actors.runtime import ArrivalClock, Dossiers, System
 from actors.runtime.clocks import STEP_US
 from actors.supervisor.accounts import trades_in
@@ -302,7 +302,9 @@ class Service:
             telemetry.show_journal_state("off")
         else:
             telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
-            telemetry.follow(telemetry.journal_lost, lambda: journal.stats().lost_records)
+            lost = telemetry.dropped.labels(reason=Drop.JOURNAL_LOST.value)
+            for counter in (telemetry.journal_lost, lost):
+                telemetry.follow(counter, lambda: journal.stats().lost_records)
         self._timelines = Timelines(system.chronicle, folder / TIMELINES)
         self._timelines.load()
         self._stack.callback(self._timelines.save)
@@ -371,6 +373,7 @@ def _accountant(system: System) -> Callable[[DeadLetter], None]:
     def enter(letter: DeadLetter) -> None:
         kind = letter.actor.partition(":")[0]
         system.telemetry.dead_letters.labels(kind=kind).inc()
+        system.telemetry.dropped.labels(reason=Drop.DEAD_LETTER.value).inc()
         if letter.reason != "refused":
             # An actor that gives a message up by itself has entered it by itself.
             system.ledger.move(Place.QUEUED, Place.DEAD, trades_in(letter.message))

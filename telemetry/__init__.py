@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from telemetry.diagnostics import dump, log_dump
-from telemetry.instruments import Definition, Labelled
+from telemetry.instruments import Definition, Labelled, read
 from telemetry.labels import (
     ACTOR_KINDS,
     ACTOR_STATES,
     DB_ERRORS,
+    DROP_REASONS,
     FEED_STATES,
     FILTER_REASONS,
     FRAME_KINDS,
@@ -16,6 +17,7 @@ from telemetry.labels import (
     N8N_ERRORS,
     OTHER,
     PLACES,
+    PROBLEM_KINDS,
     SUBSCRIPTION_STATES,
 )
 from telemetry.limits import LOG_BURST, LOG_KEYS, LOG_WINDOW_SECONDS, RateLimit
@@ -24,10 +26,10 @@ from telemetry.metrics import METRICS_CONTENT_TYPE, RENDER_SECONDS, Telemetry
 from telemetry.redaction import MASK, SHORTEST_SECRET, Redactor
 
 __all__ = [
-    "ACTOR_KINDS", "ACTOR_STATES", "DB_ERRORS", "FEED_STATES", "FILTER_REASONS", "FRAME_KINDS",
-    "JOURNAL_STATES", "LOG_BURST", "LOG_KEYS", "LOG_WINDOW_SECONDS", "MALFORMED_REASONS", "MASK",
-    "METRICS_CONTENT_TYPE", "N8N_ERRORS", "OTHER", "PLACES", "RENDER_SECONDS", "SHORTEST_SECRET",
-    "SUBSCRIPTION_STATES",
+    "ACTOR_KINDS", "ACTOR_STATES", "DB_ERRORS", "DROP_REASONS", "FEED_STATES", "FILTER_REASONS",
+    "FRAME_KINDS", "JOURNAL_STATES", "LOG_BURST", "LOG_KEYS", "LOG_WINDOW_SECONDS",
+    "MALFORMED_REASONS", "MASK", "METRICS_CONTENT_TYPE", "N8N_ERRORS", "OTHER", "PLACES",
+    "PROBLEM_KINDS", "RENDER_SECONDS", "SHORTEST_SECRET", "SUBSCRIPTION_STATES",
     "Definition", "Labelled", "RateLimit", "Redactor", "Telemetry",
-    "configure_logging", "dump", "log_dump", "set_log_level",
+    "configure_logging", "dump", "log_dump", "read", "set_log_level",
 ]  # fmt: skip

@@ -56,9 +56,26 @@ class Labelled(Generic[M]):
         child = self._children.get(key)
         return self._of_unknown(key) if child is None else child
 
+    def read(self) -> dict[tuple[str, ...], float]:
+        """Give what every series of a counter or gauge is at, by its label values."""
+        return _read(self._metric)
+
     def _of_unknown(self, key: tuple[str, ...]) -> M:
         pairs = zip(key, self._values.values(), strict=True)
         return self._metric.labels(*(value if value in known else OTHER for value, known in pairs))
+
+
+def read(counter: Counter) -> float:
+    """Give what a counter without labels is at."""
+    return sum(_read(counter).values())
+
+
+def _read(metric: MetricWrapperBase) -> dict[tuple[str, ...], float]:
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in metric.collect()
+        for sample in family.samples
+    }
 
 
 class Definition(NamedTuple):

@@ -47,3 +47,8 @@ DROP_REASONS: Final = (
     "tap_dropped",
 )  # fmt: skip
 """As `actors.domain.Drop` has them."""
+PROBLEM_KINDS: Final = (
+    "n8n", "dead_letters", "feed", "database", "coins", "journal", "spool", "clock", "disk",
+    "gaps", "audit",
+)  # fmt: skip
+"""What a problem in `/health` can be about."""

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from telemetry.instruments import FAST_SECONDS, ROWS, SLOW_SECONDS, Instruments
-from telemetry.labels import ACTOR_KINDS, ACTOR_STATES, DB_ERRORS, JOURNAL_STATES
+from telemetry.labels import (
+    ACTOR_KINDS,
+    ACTOR_STATES,
+    DB_ERRORS,
+    JOURNAL_STATES,
+    PROBLEM_KINDS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class MachineMetrics(Instruments):
@@ -19,6 +30,11 @@ class MachineMetrics(Instruments):
         """Set the series of this state of the journal to 1 and the others to 0."""
         for known in JOURNAL_STATES:
             self.journal_state.labels(state=known).set(known == state)
+
+    def show_problems(self, kinds: Mapping[str, int]) -> None:
+        """Set each kind's series to how many problems of it there are."""
+        for known in PROBLEM_KINDS:
+            self.problems.labels(kind=known).set(kinds.get(known, 0))
 
     def _define_storage(self) -> None:
         self.metrics_saved = self._counter(
@@ -54,6 +70,9 @@ class MachineMetrics(Instruments):
 
     def _define_runtime(self) -> None:
         kinds = ACTOR_KINDS
+        self.problems = self._gauges(
+            "mintwatch_problems", "Problems that /health names.", kind=PROBLEM_KINDS
+        )
         self.actors = self._gauges("mintwatch_actors", "Actors.", kind=kinds, state=ACTOR_STATES)
         self.restarts = self._counters(
             "mintwatch_restarts", "Actors restarted after a failure.", kind=kinds

@@ -39,6 +39,9 @@ class Telemetry(MarketMetrics, MachineMetrics):
         super().__init__()
         self._clock = clock
         self._refreshers: tuple[Callable[[], None], ...] = ()
+        self._followers: tuple[Callable[[], None], ...] = ()
+        # Who renders and who catches up may meet; a follower adds what it has not seen yet.
+        self._following = threading.Lock()
         self._rendered: tuple[float, bytes] | None = None
         # Scrapes at the same time share one exposition; who comes meanwhile waits for it.
         self._rendering = threading.Lock()
@@ -52,7 +55,7 @@ class Telemetry(MarketMetrics, MachineMetrics):
         self._refreshers = (*self._refreshers, refresh)
 
     def follow(self, counter: Counter, read: Callable[[], int]) -> None:
-        """Bring a counter to a count that is kept elsewhere, before each exposition.
+        """Bring a counter to a count that is kept elsewhere, before each exposition or reading.
 
         `read` must never give less than before; may not block.
         """
@@ -64,7 +67,13 @@ class Telemetry(MarketMetrics, MachineMetrics):
             counter.inc(now - seen)
             seen = now
 
-        self.on_scrape(refresh)
+        self._followers = (*self._followers, refresh)
+
+    def catch_up(self) -> None:
+        """Bring every counter that follows a count to where that is now."""
+        with self._following:
+            for follow in self._followers:
+                follow()
 
     def follow_share(
         self, gauge: Gauge, busy_s: Callable[[], float], threads: Callable[[], int]
@@ -91,6 +100,7 @@ class Telemetry(MarketMetrics, MachineMetrics):
         with self._rendering:
             now = self._clock()
             if self._rendered is None or now - self._rendered[0] >= RENDER_SECONDS:
+                self.catch_up()
                 for refresh in self._refreshers:
                     refresh()
                 self._rendered = (now, generate_latest(self.registry))

@@ -15,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry import RateLimit, Redactor, Telemetry, configure_logging, set_log_level
+from actors.domain import Drop
+from telemetry import (
+    DROP_REASONS,
+    RateLimit,
+    Redactor,
+    Telemetry,
+    configure_logging,
+    read,
+    set_log_level,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,6 +253,41 @@ def test_failed_scrape_is_not_kept() -> None:
         telemetry.render()
 
     assert b"unified_trades_received_total 0.0" in telemetry.render()
+
+
+def test_followed_count_is_there_without_an_exposition() -> None:
+    telemetry, count = Telemetry(), [3]
+    telemetry.follow(telemetry.journal_lost, lambda: count[0])
+
+    telemetry.catch_up()
+    count[0] = 5
+    telemetry.render()
+    telemetry.catch_up()
+
+    assert read(telemetry.journal_lost) == 5
+
+
+def test_every_series_of_a_counter_is_read_at_once() -> None:
+    telemetry = Telemetry()
+    telemetry.frames.labels(kind="buy").inc(4)
+
+    found = telemetry.frames.read()
+
+    assert found["buy",] == 4
+    assert sum(found.values()) == 4
+
+
+def test_kind_of_a_problem_that_is_over_goes_back_to_0() -> None:
+    telemetry = Telemetry()
+    telemetry.show_problems({"feed": 2})
+    telemetry.show_problems({"clock": 1})
+
+    assert telemetry.value("mintwatch_problems", kind="feed") == 0
+    assert telemetry.value("mintwatch_problems", kind="clock") == 1
+
+
+def test_reasons_are_those_of_the_domain() -> None:
+    assert {drop.value for drop in Drop} == set(DROP_REASONS)
 
 
 def test_counter_follows_a_count_kept_elsewhere() -> None:

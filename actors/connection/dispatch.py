@@ -18,7 +18,7 @@ from actors.connection.messages import FeedReport
 from actors.connection.parking import Parking
 from actors.control import DISCOVERY, SUPERVISOR, FeedStateChanged, tracker_name, writer_name
 from actors.discovery.messages import FeedSlice, RouteClosed, RouteSwitched
-from actors.domain import Coin, FeedEvent, FeedGap, Migration, Mint, Place, Trade
+from actors.domain import Coin, Drop, FeedEvent, FeedGap, Migration, Mint, Place, Trade
 from actors.postgres_writer.messages import GapRecorded
 from actors.tracker.messages import CoverageChanged, TradesArrived
 
@@ -141,6 +141,7 @@ class Dispatch:
             self._receive(Place.QUEUED, sum(_has_trade(event) for event in result.unrouted))
             self._context.tell(DISCOVERY, FeedSlice(tuple(result.unrouted)))
         self._receive(Place.ORPHAN, result.orphan_trades)
+        self._drop(Drop.ORPHAN_UNWANTED, result.orphan_trades)
 
     def _send(self, mint: Mint, events: list[Trade | Migration]) -> None:
         must_wait = self.parking.holds(mint)
@@ -151,6 +152,10 @@ class Dispatch:
     def _receive(self, place: Place, trades: int) -> None:
         self._context.ledger.receive(place, trades)
         self._context.telemetry.trades_received.inc(trades)
+
+    def _drop(self, reason: Drop, count: int) -> None:
+        if count:
+            self._context.telemetry.dropped.labels(reason=reason.value).inc(count)
 
     def _tracker(self, mint: Mint) -> Ref:
         ref = self._trackers.get(mint)
@@ -165,6 +170,8 @@ class Dispatch:
             telemetry.frames.labels(kind=kind).inc(frames)
         for reason, frames in result.malformed.items():
             telemetry.malformed.labels(reason=reason).inc(frames)
+        self._drop(Drop.MALFORMED, sum(result.malformed.values()))
+        self._drop(Drop.UNKNOWN_FRAME, result.kinds.get("unknown", 0))
         if result.last_trade_us is not None:
             telemetry.last_trade_timestamp.set(result.last_trade_us / 1e6)
 

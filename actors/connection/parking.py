@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from actors.connection.frames import decode
 from actors.connection.journal_records import Frame
 from actors.control import tracker_name
-from actors.domain import Coin, Migration, Mint, Place, Trade
+from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
 from actors.tracker.messages import TradesArrived, TradesParked, TradesUnparked
 
 if TYPE_CHECKING:
@@ -185,6 +185,8 @@ class Parking:
         """Go on without what waits; its trades are dead."""
         parked = self._state.parked.pop(mint)
         self._context.ledger.move(Place.PARKED, Place.DEAD, parked.trades)
+        dropped = self._context.telemetry.dropped
+        dropped.labels(reason=Drop.PARKED_LOST.value).inc(parked.trades)
         self._context.log.error("parked_trades_lost", mint=mint, trades=parked.trades, cause=cause)
         self._context.note(mint, "parked_trades_lost", trades=parked.trades, cause=cause)
         self._tell(mint, TradesUnparked(parked.number))

@@ -28,7 +28,7 @@ from actors.connection.intake import Arrived, sort_slice
 from actors.connection.journal_records import Frame
 from actors.control import DISCOVERY, tracker_name
 from actors.discovery.messages import CoinsRemembered
-from actors.domain import Coin, Mint, Place, Trade
+from actors.domain import Coin, Drop, Mint, Place, Trade
 from actors.tracker.messages import CoverageChanged, TradesRemembered
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ class Recovery:
             cause="handing it on has failed every time",
         )
         self._dispatch.note_left_out(frame)
+        self._context.telemetry.dropped.labels(reason=Drop.FRAME_LEFT_OUT.value).inc()
         self._context.ledger.receive(Place.DEAD, recovery.trades_in_hand)
         self._context.telemetry.trades_received.inc(recovery.trades_in_hand)
 
@@ -213,6 +214,7 @@ class Recovery:
                 coins.append(event)
         for mint, known in trades.items():
             recovery.remembered += len(known)
+            self._context.telemetry.dropped.labels(reason=Drop.REMEMBERED.value).inc(len(known))
             self._context.ref(tracker_name(mint)).offer(TradesRemembered(tuple(known)))
         if coins:
             self._context.ref(DISCOVERY).offer(CoinsRemembered(tuple(coins)))

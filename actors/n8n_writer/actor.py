@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from actors.control import DISCOVERY, SUPERVISOR, Drained
 from actors.discovery.messages import CoinsDelivered
+from actors.domain import Drop
 from actors.n8n_writer.delivery import (
     Answer,
     DeadLetter,
@@ -414,6 +415,8 @@ class N8nWriterActor(Actor):
         for coin in batch.coins:
             self.context.dead_letter(CoinDiscovered(coin), "refused")
             self.context.note(coin.mint, "n8n_dead", batch_id=batch.batch_id)
+        dropped = self.context.telemetry.dropped
+        dropped.labels(reason=Drop.BATCH_REFUSED.value).inc(len(batch.coins))
         self.context.log.error(
             "n8n_batch_refused", batch=batch.batch_id, cause=self._state.last_error
         )

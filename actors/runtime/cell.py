@@ -67,7 +67,13 @@ class Cell:
         self.stopped = new_stop_event()
         self.pykka_ref: pykka.ActorRef[Any] | None = None
         self.wakeup = wakeup
-        self.mailbox = Mailbox(spec.capacity, system.load, system.clock.monotonic_ns, self._on_mail)
+        self.mailbox = Mailbox(
+            spec.capacity,
+            system.load,
+            system.clock.monotonic_ns,
+            self._on_mail,
+            system.count_coalesced,
+        )
         self.actor: Actor | None = None
         self.status: Any = None
         self.recent: deque[Entry] = deque(maxlen=MESSAGES)

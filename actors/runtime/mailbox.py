@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pykka import Future
 
 
+def _ignore() -> None:
+    return None
+
+
 class Envelope:
     """A message on its way, with the future that waits for its reply.
 
@@ -60,7 +64,8 @@ class Load:
 class Mailbox:
     """See the module's docstring.
 
-    `ready` is called, outside the lock, whenever there may be something to take.
+    `ready` is called, outside the lock, whenever there may be something to take; `coalesced`, in
+    it, whenever a keyed message has taken the place of an earlier one: it only counts.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Mailbox:
         load: Load,
         monotonic_ns: Callable[[], int],
         ready: Callable[[], None],
+        coalesced: Callable[[], None] = _ignore,
     ) -> None:
         self._lock = threading.Lock()
         self._control: deque[Envelope] = deque()
@@ -77,6 +83,7 @@ class Mailbox:
         self._load = load
         self._monotonic_ns = monotonic_ns
         self._ready = ready
+        self._coalesced = coalesced
         self._held = False
         self._paused = False
         self._is_aside = False
@@ -246,6 +253,7 @@ class Mailbox:
         if waiting is None:
             return False
         waiting.message = message
+        self._coalesced()
         return True
 
     def _forget_latest(self, envelope: Envelope) -> None:

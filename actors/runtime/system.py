@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pykka import ActorDeadError, ThreadingFuture
 
+from actors.domain import Drop
 from actors.runtime.cell import Cell, CellState
 from actors.runtime.cells import Cells
 from actors.runtime.chronicle import Chronicle, Note
@@ -82,11 +83,16 @@ class System(Cells):
         self.clock = clock
         self.log: structlog.stdlib.BoundLogger = structlog.get_logger("mintwatch")
         self.load = Load()
+        self.count_coalesced: Callable[[], None] = telemetry.dropped.labels(
+            reason=Drop.COALESCED.value
+        ).inc
         self.ledger = Ledger()
         self.dead_letters = DeadLetters()
         self.chronicle = Chronicle()
         self.dossiers = dossiers or Dossiers()
-        self.listeners = Listeners(clock, self.log)
+        self.listeners = Listeners(
+            clock, self.log, telemetry.dropped.labels(reason=Drop.TAP_DROPPED.value).inc
+        )
         self.wheel = TimerWheel(clock.monotonic_ns)
         self.on_dead_letter: Callable[[DeadLetter], None] = _ignore
         self._jitter = jitter

@@ -37,11 +37,22 @@ class Listener(Protocol):
         """Take note of one message, or of one event of a batch. Never blocks, never raises."""
 
 
+def _ignore() -> None:
+    return None
+
+
 class Tap:
     """What one actor handles, and what is noted of its mint, as it happens. Thread-safe."""
 
-    def __init__(self, clock: Clock, capacity: int, leave: Callable[[Tap], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        capacity: int,
+        leave: Callable[[Tap], None],
+        dropped: Callable[[], None] = _ignore,
+    ) -> None:
         self._clock = clock
+        self._count_dropped = dropped
         self._capacity = capacity
         self._leave = leave
         self._changed = threading.Condition()
@@ -100,6 +111,7 @@ class Tap:
                 self._changed.notify()
                 return
             self._dropped += 1
+            self._count_dropped()
             is_deserted = self._clock.monotonic_ns() - self._read_ns > DESERTED_NS
         if is_deserted:
             self.close()
@@ -153,9 +165,12 @@ class Ears(Protocol):
 class Listeners:
     """Who listens to which actor and to which mint. Thread-safe."""
 
-    def __init__(self, clock: Clock, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self, clock: Clock, log: structlog.stdlib.BoundLogger, dropped: Callable[[], None]
+    ) -> None:
         self._clock = clock
         self._log = log
+        self._dropped = dropped
         self._lock = threading.Lock()
         self._of_mint: dict[str, tuple[Tap, ...]] = {}
         self._taps = 0
@@ -174,7 +189,7 @@ class Listeners:
                 ears.listeners = _without(ears.listeners, tap)
                 self._forget(mint, tap)
 
-        tap = Tap(self._clock, capacity, leave)
+        tap = Tap(self._clock, capacity, leave, self._dropped)
         with self._lock:
             self._taps += 1
             ears.listeners = (*ears.listeners, tap)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.connection.messages import RouteMint, UnrouteMint
 from actors.control import CONNECTION, DISCOVERY, Outcome, TrackMint, tracker_name
-from actors.domain import Mint, Place
+from actors.domain import Drop, Mint, Place
 from actors.runtime import Message
 from actors.supervisor.drain import Stage
 from actors.supervisor.roster import Verdict
@@ -122,6 +122,8 @@ class Trackers:
         """Enter as dead what a tracker that could not even end still held in its window."""
         if open_trades:
             self._context.ledger.move(Place.OPEN, Place.DEAD, open_trades)
+            dropped = self._context.telemetry.dropped
+            dropped.labels(reason=Drop.WINDOW_LOST.value).inc(open_trades)
             self._context.log.error("window_lost", mint=mint, trades=open_trades)
             self._context.note(mint, "window_lost", trades=open_trades)
 

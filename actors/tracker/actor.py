@@ -14,7 +14,7 @@ from actors.control import (
     TrackingEnded,
     TrackMint,
 )
-from actors.domain import US_PER_SECOND, Migration, Phase, Place, Trade
+from actors.domain import US_PER_SECOND, Drop, Migration, Phase, Place, Trade
 from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
@@ -216,14 +216,18 @@ class TrackerActor(Actor):
             case Mark.DUPLICATE:
                 ledger.move(Place.QUEUED, Place.DUPLICATE)
                 telemetry.duplicates.inc()
+                telemetry.dropped.labels(reason=Drop.DUPLICATE_TRACKED.value).inc()
             case Mark.ORPHAN:
                 ledger.move(Place.QUEUED, Place.ORPHAN)
+                telemetry.dropped.labels(reason=Drop.ORPHAN_ENDED.value).inc()
             case Mark.LATE:
                 telemetry.late_trades.inc()
+                telemetry.dropped.labels(reason=Drop.LATE.value).inc()
             case Mark.CHAIN_BREAK:
                 telemetry.chain_breaks.inc()
             case Mark.STALE_WINDOW:
                 telemetry.stale_data_skipped.inc()
+                telemetry.dropped.labels(reason=Drop.STALE_WINDOW.value).inc()
 
     def _write(self, closed: WindowClosed) -> None:
         candle = self._state.candle_of(closed)

@@ -37,6 +37,7 @@ ROWS: Final = (
             Panel("Database answers", ("db_connected",), "stat", bad_below=1),
             Panel("Ledger balanced", ("ledger_balanced",), "stat", bad_below=1),
             Panel("Late trades", ("late_trades",), "stat", total=True, bad_from=1),
+            Panel("Problems", ("problems",), "stat", bad_from=1),
             Panel("Coins tracked", ("coins_tracked",), "stat"),
             Panel("Uptime", ("uptime_seconds",), "stat"),
         ),
@@ -75,6 +76,8 @@ ROWS: Final = (
             Panel("Ledger by place", ("ledger",)),
             Panel("Trades the ledger has received", ("ledger_received",), "stat"),
             Panel("Breaks in the chain of reserves", ("chain_breaks",)),
+            Panel("Left the straight way", ("dropped",)),
+            Panel("Trades without an amount", ("trades_without_amount",), "stat", total=True),
             Panel("Coins received and filtered", ("coins_received", "coins_filtered")),
             Panel(
                 "Cache", ("cache_activations", "cache_expirations", "cache_evictions")
