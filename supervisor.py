@@ -121,6 +121,7 @@ class Service:
         self._finished = threading.Event()
         self._exit_code = 0
         self._clock = ArrivalClock()
+        self._clock_offset_us = 0
         self._telemetry = Telemetry()
         self._system: System | None = None
         self._keeper: DatabaseKeeper | None = None
@@ -183,7 +184,7 @@ class Service:
         system.look_after(settings.stall_seconds, longest_s + _PINNED_SPARE_S)
 
     def _discipline_clock(self) -> None:
-        offset_us = self._clock.discipline()
+        offset_us = self._clock_offset_us = self._clock.discipline()
         self._telemetry.clock_offset_seconds.set(offset_us / 1e6)
         if abs(offset_us) > STEP_US:
             self._log.warning("clock_stepped", offset_seconds=round(offset_us / 1e6, 3))
@@ -286,6 +287,7 @@ class Service:
             book=StateDirBook(folder, self._environ, self._clock.now_us),
             applied=self._apply,
             finished=self._finish,
+            clock_offset_us=lambda: self._clock_offset_us,
         )
         system.on_dead_letter = _accountant(system)
         system.on_beyond_help = self._give_up

@@ -180,6 +180,20 @@ class LedgerReport(Message, frozen=True):
     balanced: bool
 
 
+class Problem(Message, frozen=True):
+    """Something that somebody should look at, see `actors.supervisor.problems`."""
+
+    kind: str
+    """One of `telemetry.PROBLEM_KINDS`."""
+    since_us: int
+    says: str
+    """One sentence with figures."""
+    do: str
+    """What to do about it, with the command that helps."""
+    key: str
+    """What makes it the same problem the next time."""
+
+
 class HealthReport(Message, frozen=True):
     """What `/health`, `/readyz` and `mintwatch status` are made of.
 
@@ -210,7 +224,9 @@ class HealthReport(Message, frozen=True):
     rows_waiting: int
     rows_spooled: int
     database_state: str
-    """"up", "away" or "unknown", as the writers last saw it."""
+    """"up", "away", "refusing" (it answers, and no row can be written) or "unknown", as the writers
+    last saw it.
+    """
     coins_discovered: int
     n8n_available: bool
     n8n_waiting: int
@@ -219,6 +235,10 @@ class HealthReport(Message, frozen=True):
     """The journal of the process before is still being replayed."""
     journal_state: str = "off"
     """"ok", "full", "failed", "closed" or "off", see `FeedReport.journal`."""
+    rows_parked: int = 0
+    """Candles that found no room in memory and none on disk; the journal has their trades."""
+    problems: tuple[Problem, ...] = ()
+    """What somebody should look at, the oldest first."""
 
 
 class TrackerReport(Message, frozen=True):

@@ -92,6 +92,19 @@ class GetDossier(Control, frozen=True):
     id: str
 
 
+# Problems.
+
+
+class AcknowledgeKept(Control, frozen=True):
+    """An operator has looked at rows that are kept aside. Reply: how many there were.
+
+    `what` is "ahead" or "conflicts". The supervisor hands it on to stream-watch, which answers
+    None when the database does not.
+    """
+
+    what: str
+
+
 # Sizes.
 
 

@@ -53,6 +53,7 @@ class Tree:
         book: the settings on disk.
         applied: called with settings that have come into force.
         finished: called once with the exit code when the tree has drained; must not block.
+        clock_offset_us: tells how far the wall clock is from the arrival clock.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Tree:
         book: SettingsBook,
         applied: Callable[[Settings], None],
         finished: Callable[[int], None],
+        clock_offset_us: Callable[[], int] = lambda: 0,
     ) -> None:
         settings = system.settings
         self.system = system
@@ -81,6 +83,7 @@ class Tree:
         self._book = book
         self._applied = applied
         self._finished = finished
+        self._clock_offset_us = clock_offset_us
         self._parking = Parking()
         self._tail = journal.open() if journal else Tail()
         self._leftovers, batched_seq = self._read_spool()
@@ -123,6 +126,7 @@ class Tree:
             share_spool=self._share_spool,
             applied=self._applied,
             finished=self._finished,
+            clock_offset_us=self._clock_offset_us,
         )
         return ChildSpec(
             name=SUPERVISOR,

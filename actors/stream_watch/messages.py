@@ -62,3 +62,11 @@ class WatchStatus(Message, frozen=True):
     pending: int
     """Mints with changes of our own that are not committed yet."""
     last_read_us: int | None
+    rows_ahead: int = 0
+    """Rows of earlier runs that end after the start of this one, moved aside, not acknowledged."""
+    rows_ahead_since_us: int | None = None
+    """When the oldest of them was moved."""
+    row_conflicts: int = 0
+    """Candles whose row is there with other figures, kept aside, not acknowledged."""
+    row_conflicts_since_us: int | None = None
+    """When the oldest of them was found."""

@@ -32,6 +32,7 @@ from actors.control import (
     UntrackMint,
 )
 from actors.operations import (
+    AcknowledgeKept,
     ChangeSettings,
     GetSettings,
     GetSettingsHistory,
@@ -47,6 +48,7 @@ from actors.supervisor.ending import Ending, _StageOverdue
 from actors.supervisor.health import health_report
 from actors.supervisor.keeping import Keeping, _RetentionDue
 from actors.supervisor.letters import Letters
+from actors.supervisor.monitor import Monitor, _SampleDue
 from actors.supervisor.sizes import Sizes, _ShareDue
 from actors.supervisor.steering import Steering
 from actors.supervisor.trackers import TRACKER, Trackers, _ReviveDue
@@ -80,10 +82,12 @@ class SupervisorActor(Actor):
         self._sizes = Sizes(context, state, means, self._steering)
         self._desk = Desk(context, state, tree, self._trackers)
         self._letters = Letters(context, tree, means.routes)
+        self._monitor = Monitor(context, state, means, self._writers)
 
     def on_start(self) -> None:
         """Begin to look what is still needed; go on with what another instance has begun."""
         self._keeping.arm()
+        self._monitor.look()
         self._trackers.rearm()
         self._ending.resume()
 
@@ -119,6 +123,8 @@ class SupervisorActor(Actor):
         match message:
             case _RetentionDue():
                 self._keeping.look()
+            case _SampleDue():
+                self._monitor.look()
             case _ReviveDue():
                 self._trackers.revival_due(message)
             case _ShareDue():
@@ -149,6 +155,8 @@ class SupervisorActor(Actor):
                 return self._ledger()
             case GetFeed():
                 self.context.forward(CONNECTION, message)
+            case AcknowledgeKept():
+                self._monitor.acknowledge(message)
             case _:
                 return self._steer(message)
         return None
@@ -218,6 +226,7 @@ class SupervisorActor(Actor):
             draining=self._state.drain.active,
             streams_loaded=self._state.streams_loaded,
             broken_actors=self._broken(),
+            problems=self._monitor.problems(),
         )
 
     def _broken(self) -> list[str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from actors.connection.messages import FeedReport
+    from actors.control import Problem
     from actors.discovery.messages import CacheStatus
     from actors.n8n_writer.messages import N8nStatus
     from actors.postgres_writer.messages import WriterStatus
@@ -30,6 +31,7 @@ def health_report(
     draining: bool,
     streams_loaded: bool,
     broken_actors: Iterable[str],
+    problems: tuple[Problem, ...] = (),
 ) -> HealthReport:
     """Compose the report; what nobody has published yet counts as nothing."""
     feed_now_us = _feed_now(feed, now_us)
@@ -48,6 +50,7 @@ def health_report(
         recovering=feed.recovering if feed else False,
         journal_state=feed.journal if feed else "off",
         broken_actors=tuple(broken_actors),
+        problems=problems,
         cache_total=cache.total if cache else 0,
         cache_activated=cache.activated if cache else 0,
         cache_expired=cache.expired if cache else 0,
@@ -58,6 +61,7 @@ def health_report(
         rows_committed=rows_of_past_writers + sum(each.rows_committed for each in writers),
         rows_waiting=sum(writer.rows_waiting for writer in writers),
         rows_spooled=sum(writer.rows_spooled for writer in writers),
+        rows_parked=sum(writer.rows_parked for writer in writers),
         database_state=_database_state(writers),
         coins_discovered=cache.discovered if cache else 0,
         n8n_available=n8n.available if n8n else False,
@@ -86,4 +90,4 @@ def _last_error(
 
 def _database_state(writers: Sequence[WriterStatus]) -> str:
     states = {writer.database for writer in writers}
-    return "away" if "away" in states else "up" if "up" in states else "unknown"
+    return next((state for state in ("away", "refusing", "up") if state in states), "unknown")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from actors.control import TrackMint
+    from actors.control import Problem, TrackMint
     from actors.domain import Mint, Phase
     from actors.operations import Shown
     from actors.routes import WriterRoutes
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from actors.runtime.dead_letters import DeadLetters
     from actors.supervisor.drain import DrainPlan
     from actors.supervisor.moving import Move
+    from actors.supervisor.problems import Lasting, Sample
     from actors.supervisor.roster import Roster
     from settings import Settings
+
+
+SAMPLES: Final = 7
+"""Of the counters, ten seconds apart: from the oldest to the newest it is a minute."""
 
 
 class Tree(Protocol):
@@ -154,6 +160,18 @@ class Means:
     """Called with settings that have come into force, for what is outside the tree."""
     finished: Callable[[int], None]
     """Called once with the exit code when the drain is done; must not block."""
+    clock_offset_us: Callable[[], int] = lambda: 0
+    """Tells how far the wall clock was from the arrival clock at the last look."""
+
+
+@dataclass
+class Watched:
+    """What is known of problems."""
+
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    lasting: dict[str, Lasting] = field(default_factory=dict)
+    told: dict[str, Problem] = field(default_factory=dict)
+    """Those that the log has named and that are not over, by their keys."""
 
 
 @dataclass
@@ -182,5 +200,6 @@ class SupervisorState:
     """Committed by writers that are gone."""
     epoch: int = 0
     """Number of the last such change."""
+    watched: Watched = field(default_factory=Watched)
     restarts: bool = False
     """The process is to start again once it has drained."""

@@ -1,0 +1,327 @@
+"""What is wrong for as long as its cause lasts, by what actors have published. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from actors.domain import US_PER_SECOND, Drop, FeedState
+from actors.supervisor.drops import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from actors.connection.messages import FeedReport
+    from actors.n8n_writer.messages import N8nStatus
+    from actors.postgres_writer.messages import WriterStatus
+    from actors.runtime import DeadLetter
+    from actors.stream_watch.messages import WatchStatus
+
+CLOCK_LIMIT_S: Final = 2.0
+_PATIENCE_S: Final = 60
+"""Reconnects, busy trackers and a webhook's restart are over by then."""
+_SPOOL_PCT: Final = 80
+_DO: Final = {rule.drop: rule.do for rule in RULES}
+
+
+class AuditStatus(Protocol):
+    """What the auditor publishes."""
+
+    @property
+    def missing(self) -> int:
+        """Windows with trades and without a row."""
+
+    @property
+    def different(self) -> int:
+        """Rows with other figures than the journal's."""
+
+    @property
+    def extra(self) -> int:
+        """Rows that nobody can derive."""
+
+    @property
+    def since_us(self) -> int | None:
+        """When the oldest of these was found; None: there is none."""
+
+    @property
+    def example(self) -> str:
+        """One of them: its mint, window and reason."""
+
+
+class Statuses(NamedTuple):
+    """What actors have published last, and what the supervisor knows itself."""
+
+    feed: FeedReport | None = None
+    writers: Sequence[WriterStatus] = ()
+    n8n: N8nStatus | None = None
+    watch: WatchStatus | None = None
+    audit: AuditStatus | None = None
+    dead_letters: Sequence[DeadLetter] = ()
+    """Oldest first."""
+    quarantined: Sequence[str] = ()
+    """Names of trackers."""
+    waiting_coins: int = 0
+    max_trackers: int = 0
+    spool_limit_bytes: int = 0
+    clock_offset_us: int = 0
+    """Wall clock minus arrival clock."""
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong at this moment."""
+
+    key: str
+    """What makes it the same thing the next time."""
+    kind: str
+    says: str
+    """Of a held one: may have `{when}`, the minute its figures are of."""
+    do: str
+    since_us: int | None = None
+    """When it is known; else it is the moment of the first finding."""
+    patience_s: int = 0
+    """It is no problem before it has lasted so long."""
+    held_s: int = 0
+    """It stays one for so long after it was found last."""
+    weight: float = 0
+    """Of several findings of a held one the heaviest is shown."""
+
+
+def standing(statuses: Statuses) -> Iterator[Finding]:
+    """List what is wrong now."""
+    if statuses.feed is not None:
+        yield from _of_feed(statuses.feed)
+    yield from _of_database(statuses)
+    if statuses.watch is not None:
+        yield from _of_rows_aside(statuses.watch)
+    if statuses.n8n is not None:
+        yield from _of_n8n(statuses.n8n)
+    yield from _of_dead_letters(statuses.dead_letters)
+    yield from _of_coins(statuses)
+    yield from _of_clock(statuses.clock_offset_us)
+    if statuses.audit is not None:
+        yield from _of_audit(statuses.audit)
+
+
+_FEED_HELP: Final = {
+    FeedState.BANNED: "Another client uses the connection: stop it. mintwatch tries again within "
+    "the hour; GET /feed shows it.",
+    FeedState.DISCOVERY_ONLY: "Fund the wallet behind PUMPPORTAL_API_KEY with 0.02 SOL, or set "
+    "the key: `mintwatch config set pumpportal_api_key=-`.",
+    FeedState.SILENT: "mintwatch reconnects by itself; look whether pumpportal.fun has trouble.",
+}
+_FEED_HELP_ELSE: Final = "See WS_URI and the network: `mintwatch config show ws_uri`, GET /feed."
+
+
+def _of_feed(feed: FeedReport) -> Iterator[Finding]:
+    if feed.state is not FeedState.LIVE:
+        # Not since `feed.since_us`: each attempt to connect is a state of its own.
+        yield Finding(
+            "feed",
+            "feed",
+            f"The feed is {feed.state.value}: {_quoted(feed.reason)}.",
+            _FEED_HELP.get(feed.state, _FEED_HELP_ELSE),
+            patience_s=_PATIENCE_S,
+        )
+    yield from _of_journal(feed.journal)
+    if feed.parked_from_us is not None:
+        yield Finding(
+            "parked",
+            "coins",
+            "Trades wait in the journal, because a tracker takes none: it is paused, blocked, in "
+            "quarantine, or behind.",
+            "`mintwatch actors --kind tracker` shows which; resume or revive it.",
+            patience_s=_PATIENCE_S,
+        )
+
+
+def _of_journal(state: str) -> Iterator[Finding]:
+    if state == "full":
+        yield Finding(
+            "journal",
+            "journal",
+            "The journal has reached JOURNAL_MAX_MB and may remove nothing: the socket is not "
+            "read.",
+            "Rows do not reach the database, or a coin is paused or in quarantine: see the other "
+            "problems. `mintwatch config set journal_max_mb=10240` gives it more room.",
+        )
+    elif state == "failed":
+        yield Finding(
+            "journal",
+            "journal",
+            "The journal cannot be written: what arrives is not protected against a crash.",
+            _DO[Drop.JOURNAL_LOST],
+        )
+
+
+def _of_database(statuses: Statuses) -> Iterator[Finding]:
+    writers = statuses.writers
+    waiting = sum(writer.rows_waiting + writer.rows_spooled for writer in writers)
+    if refusing := [writer for writer in writers if writer.database == "refusing"]:
+        yield Finding(
+            "database",
+            "database",
+            f"The database answers and takes no row (rows waiting: {waiting:,}): "
+            f"{_quoted(_first_error(refusing))}.",
+            "Look at the database's own words: is it read-only, is a table renamed, a right "
+            "missing, the disk full? Rows are kept and written once it takes them.",
+            since_us=min(
+                (each.refusing_since_us for each in refusing if each.refusing_since_us),
+                default=None,
+            ),
+        )
+    elif _is_away(statuses):
+        error = _first_error(writers) or (statuses.watch.last_error if statuses.watch else None)
+        yield Finding(
+            "database",
+            "database",
+            f"The database is away (rows waiting: {waiting:,}): {_quoted(error)}.",
+            "Start it, or correct DB_DSN (`mintwatch config set db_dsn=-`). Rows are kept in "
+            "memory, then on disk, and written when it is back.",
+        )
+    yield from _of_spool(writers, statuses.spool_limit_bytes)
+
+
+def _is_away(statuses: Statuses) -> bool:
+    watch = statuses.watch
+    if watch is not None and watch.database == "away":
+        return True
+    return any(writer.database == "away" for writer in statuses.writers)
+
+
+def _of_spool(writers: Sequence[WriterStatus], limit_bytes: int) -> Iterator[Finding]:
+    spooled = sum(writer.rows_spooled for writer in writers)
+    if spooled:
+        oldest = [each.spool_oldest_us for each in writers if each.spool_oldest_us is not None]
+        yield Finding(
+            "spool",
+            "spool",
+            f"Rows in the spool on disk and not in the database: {spooled:,}.",
+            "They are written by themselves, oldest first, once the database takes them: see "
+            "`database_state` and `last_error` in GET /health.",
+            since_us=min(oldest, default=None),
+        )
+    if parked := sum(writer.rows_parked for writer in writers):
+        yield Finding(
+            "rows_parked",
+            "spool",
+            f"Rows that found no room in memory and none in the spool: {parked:,}; the journal "
+            "has their trades.",
+            "Bring the database back and restart mintwatch, which derives them from the journal; "
+            "SPOOL_MAX_MB gives the spool more room.",
+        )
+    held = max((writer.spool_bytes for writer in writers), default=0)
+    if limit_bytes and held * 100 > _SPOOL_PCT * limit_bytes:
+        yield Finding(
+            "spool_bytes",
+            "disk",
+            f"The spool has {100 * held / limit_bytes:.0f} % of SPOOL_MAX_MB.",
+            "Bring its destination back, the database or n8n, or raise SPOOL_MAX_MB (`mintwatch "
+            "config set spool_max_mb=4096`).",
+        )
+
+
+def _of_rows_aside(watch: WatchStatus) -> Iterator[Finding]:
+    if watch.rows_ahead:
+        yield Finding(
+            Drop.ROW_AHEAD.value,
+            "clock",
+            "Rows of earlier runs that end after the start of this one, because a clock was "
+            f"ahead: {watch.rows_ahead:,}; they are in `coin_metrics_ahead`.",
+            _DO[Drop.ROW_AHEAD],
+            since_us=watch.rows_ahead_since_us,
+        )
+    if watch.row_conflicts:
+        yield Finding(
+            Drop.ROW_CONFLICT.value,
+            "database",
+            f"Candles whose row in the database has other figures: {watch.row_conflicts:,}; ours "
+            "are in `coin_metrics_conflicts`.",
+            _DO[Drop.ROW_CONFLICT],
+            since_us=watch.row_conflicts_since_us,
+        )
+
+
+def _of_n8n(n8n: N8nStatus) -> Iterator[Finding]:
+    if n8n.configured and n8n.state in ("retrying", "stopped"):
+        stopped = n8n.state == "stopped"
+        yield Finding(
+            "n8n",
+            "n8n",
+            f"n8n takes nothing (coins waiting: {n8n.waiting:,}): {_quoted(n8n.last_error)}.",
+            "Correct N8N_AUTH_HEADER: `mintwatch config set n8n_auth_header=-`."
+            if stopped
+            else "See that the workflow is active and N8N_WEBHOOK_URL is right: `mintwatch config "
+            "show n8n_webhook_url`. The coins are on disk and go out by themselves.",
+            patience_s=0 if stopped else _PATIENCE_S,
+        )
+
+
+def _of_dead_letters(letters: Sequence[DeadLetter]) -> Iterator[Finding]:
+    if letters:
+        newest = letters[-1]
+        cause = newest.error or newest.reason
+        yield Finding(
+            "dead_letters",
+            "dead_letters",
+            f"Messages that were not handled: {len(letters):,}; the newest is "
+            f"{type(newest.message).__name__} for {newest.actor}: {_quoted(cause)}.",
+            "`mintwatch dead-letters list` shows them; `retry ID` sends one again, `delete ID` "
+            "lets it go.",
+            since_us=letters[0].at_us,
+        )
+
+
+def _of_coins(statuses: Statuses) -> Iterator[Finding]:
+    if statuses.quarantined:
+        yield Finding(
+            "quarantined",
+            "coins",
+            "Coins not tracked, because their trackers failed too often: "
+            f"{len(statuses.quarantined):,}; one is {statuses.quarantined[0].partition(':')[2]}.",
+            "`mintwatch actors --state quarantined` names them with their errors; POST "
+            "/trackers/MINT/revive tries one again.",
+        )
+    if statuses.waiting_coins:
+        more = min(2 * statuses.max_trackers, 1_000_000)
+        yield Finding(
+            "waiting_coins",
+            "coins",
+            f"Coins that wait for a tracker: {statuses.waiting_coins:,}; MAX_TRACKERS is "
+            f"{statuses.max_trackers:,}.",
+            f"`mintwatch resize trackers {more}` gives them places; without a "
+            "regular phase in `ref_coin_phases` none is tracked.",
+        )
+
+
+def _of_clock(offset_us: int) -> Iterator[Finding]:
+    offset_s = offset_us / US_PER_SECOND
+    if abs(offset_s) > CLOCK_LIMIT_S:
+        side = "ahead of" if offset_s > 0 else "behind"
+        yield Finding(
+            "clock",
+            "clock",
+            f"The machine's clock is {abs(offset_s):,.1f} s {side} the arrival clock, which "
+            "stamps trades.",
+            "See to the machine's time synchronisation; stamps follow by 0.5 ms a second. After a "
+            "large correction restart mintwatch.",
+        )
+
+
+def _of_audit(audit: AuditStatus) -> Iterator[Finding]:
+    if audit.missing or audit.different or audit.extra:
+        yield Finding(
+            "audit",
+            "audit",
+            f"The audit found rows missing: {audit.missing:,}, different: {audit.different:,}, "
+            f"extra: {audit.extra:,}; one is {_quoted(audit.example)}.",
+            "`mintwatch audit --since 1h` lists them: keep STATE_DIR/journal and report it.",
+            since_us=audit.since_us,
+        )
+
+
+def _first_error(writers: Iterable[WriterStatus]) -> str | None:
+    return next((writer.last_error for writer in writers if writer.last_error), None)
+
+
+def _quoted(text: str | None) -> str:
+    """Put somebody else's words into a sentence of ours: one line, without its full stop."""
+    return " ".join((text or "no reason given").split()).rstrip(".")

@@ -1,0 +1,121 @@
+"""Takes samples of what is counted, and says what somebody should look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from actors.control import CONNECTION, N8N_WRITER, STREAM_WATCH
+from actors.domain import Drop
+from actors.runtime import Message
+from actors.supervisor.conditions import Statuses
+from actors.supervisor.problems import Sample, find, lasting, minute, shown
+from telemetry import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.control import Problem
+    from actors.operations import AcknowledgeKept
+    from actors.runtime import Context
+    from actors.supervisor.state import Means, SupervisorState
+    from telemetry import Telemetry
+
+SAMPLE_S: Final = 10.0
+_AUDITOR: Final = "auditor"
+_NOT_DATA: Final = "control"
+_KEPT: Final = {"ahead": Drop.ROW_AHEAD, "conflicts": Drop.ROW_CONFLICT}
+
+
+class _SampleDue(Message, frozen=True):
+    """It is time to look at the counters."""
+
+
+class Monitor:
+    """See the module's docstring. Works in the supervisor's turns, and asks nobody."""
+
+    def __init__(
+        self,
+        context: Context,
+        state: SupervisorState,
+        means: Means,
+        writers: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self._context = context
+        self._state = state
+        self._tree = means.tree
+        self._clock_offset_us = means.clock_offset_us
+        self._writers = writers
+
+    def look(self) -> None:
+        """Take a sample, see what is wrong, and look again in a while."""
+        self._context.after("problems", SAMPLE_S, _SampleDue())
+        self.problems()
+        self._state.watched.samples.append(sample(self._context.telemetry))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Say what somebody should look at now."""
+        watched, now_us = self._state.watched, self._context.now_us()
+        now = sample(self._context.telemetry)
+        before = watched.samples[0] if watched.samples else Sample({})
+        found = find(minute(before, now, len(self._state.roster)), self._statuses())
+        watched.lasting = lasting(found, watched.lasting, now_us)
+        problems = shown(watched.lasting, now_us)
+        self._context.telemetry.show_problems(Counter(each.kind for each in problems))
+        self._tell(problems)
+        return problems
+
+    def acknowledge(self, message: AcknowledgeKept) -> None:
+        """Have rows that are kept aside acknowledged, and forget that they were counted."""
+        self._context.forward(STREAM_WATCH, message)
+        drop = _KEPT.get(message.what)
+        if drop is not None:
+            self._forget(drop)
+
+    def _forget(self, drop: Drop) -> None:
+        watched = self._state.watched
+        watched.lasting.pop(drop.value, None)
+        now = sample(self._context.telemetry).drops[drop.value]
+        for index, past in enumerate(watched.samples):
+            watched.samples[index] = past._replace(drops={**past.drops, drop.value: now})
+
+    def _statuses(self) -> Statuses:
+        status, tree = self._context.status_of, self._tree
+        return Statuses(
+            feed=status(CONNECTION),
+            writers=[found for name in self._writers() if (found := status(name)) is not None],
+            n8n=status(N8N_WRITER),
+            watch=status(STREAM_WATCH),
+            audit=status(_AUDITOR),
+            dead_letters=tree.dead_letters.all(),
+            quarantined=[
+                name for name in self._state.quarantines if tree.state_of(name) == "quarantined"
+            ],
+            waiting_coins=self._state.roster.waiting,
+            max_trackers=self._state.roster.limit,
+            spool_limit_bytes=self._context.settings.spool_max_mb << 20,
+            clock_offset_us=self._clock_offset_us(),
+        )
+
+    def _tell(self, problems: tuple[Problem, ...]) -> None:
+        """Log which problems have begun, and which are over; one line each."""
+        told, log = self._state.watched.told, self._context.log
+        now = {problem.key: problem for problem in problems}
+        for key in now.keys() - told.keys():
+            log.warning("problem", key=key, kind=now[key].kind, says=now[key].says, do=now[key].do)
+        for key in told.keys() - now.keys():
+            log.info("problem_over", key=key, kind=told[key].kind)
+        self._state.watched.told = now
+
+
+def sample(telemetry: Telemetry) -> Sample:
+    """Read what has been counted so far."""
+    telemetry.catch_up()
+    frames = telemetry.frames.read()
+    return Sample(
+        drops={reason: count for (reason,), count in telemetry.dropped.read().items()},
+        received=read(telemetry.trades_received),
+        processed=read(telemetry.trades_processed),
+        data_frames=sum(count for (kind,), count in frames.items() if kind != _NOT_DATA),
+        creates=frames["create",],
+    )
