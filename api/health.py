@@ -6,13 +6,23 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors.domain import FeedState
-from api.schemas import CacheStats, DiscoveryStats, HealthResponse, TrackingStats
+from api.schemas import (
+    CacheStats,
+    DiscoveryStats,
+    HealthProblem,
+    HealthResponse,
+    TrackingStats,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.control import HealthReport
 
 FRESH_SECONDS: Final = 300.0
 """A feed whose last data frame is older does not count as connected."""
+_KEEPING: Final = ("away", "refusing")
+"""Of the database: rows are kept in memory and on disk."""
 _OPEN: Final = (FeedState.LIVE, FeedState.DISCOVERY_ONLY)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,22 +38,24 @@ def iso_or_none(us: int | None) -> str | None:
 
 
 def health_of(
-    report: HealthReport, *, database_answers: bool, last_error: str | None, feed_reason: str
+    report: HealthReport, *, database_answers: bool, masked: Callable[[str], str]
 ) -> HealthResponse:
-    """Say how the service is.
-
-    `last_error` and `feed_reason` are the report's, with secrets masked.
-    """
+    """Say how the service is; words from elsewhere go through `masked`."""
     age_s = report.last_frame_age_seconds
     connected = age_s is not None and age_s < FRESH_SECONDS
     return HealthResponse(
-        status=_status(connected, database_answers, bool(report.broken_actors)),
+        status=_status(
+            connected,
+            database_answers,
+            broken=bool(report.broken_actors),
+            troubled=bool(report.problems),
+        ),
         ws_connected=connected,
         db_connected=database_answers,
         uptime_seconds=report.uptime_seconds,
         last_message_ago=age_s,
         reconnect_count=report.reconnect_count,
-        last_error=last_error,
+        last_error=masked(report.last_error) if report.last_error is not None else None,
         last_n8n_success=iso_or_none(report.n8n_last_success_us),
         connection_start=iso_or_none(report.connected_us),
         cache_stats=_cache(report),
@@ -61,7 +73,7 @@ def health_of(
             n8n_buffer_size=report.n8n_waiting,
         ),
         feed_state=report.feed_state,
-        feed_reason=feed_reason,
+        feed_reason=masked(report.feed_reason),
         feed_since=iso_or_none(report.feed_since_us),
         database_state=report.database_state,
         rows_waiting=report.rows_waiting,
@@ -70,6 +82,12 @@ def health_of(
         recovering=report.recovering,
         journal_state=report.journal_state,
         broken_actors=list(report.broken_actors),
+        problems=[
+            HealthProblem(
+                kind=each.kind, since=iso(each.since_us), says=masked(each.says), do=each.do
+            )
+            for each in report.problems
+        ],
     )
 
 
@@ -114,20 +132,24 @@ def health_unknown(*, database_answers: bool, uptime_seconds: float, reason: str
         recovering=False,
         journal_state="unknown",
         broken_actors=["supervisor"],
+        problems=[],
     )
 
 
 def obstacles(report: HealthReport, *, database_answers: bool) -> list[str]:
     """Say what keeps the service from doing its work. Empty: it is ready.
 
-    A database that is away is none while the writers store their rows on disk.
+    A database that is away, or takes no row, is none while the writers store their rows on disk.
     """
     found = []
     if report.draining:
         found.append("it is stopping")
     if report.broken_actors:
         found.append(f"these actors do not run: {', '.join(report.broken_actors)}")
-    if not database_answers and report.database_state != "away":
+    if report.database_state in _KEEPING:
+        if report.rows_parked:
+            found.append("rows can neither be written nor kept on disk")
+    elif not database_answers:
         found.append("the database does not answer")
     if report.feed_state not in _OPEN:
         reason = f" ({report.feed_reason})" if report.feed_reason else ""
@@ -140,13 +162,11 @@ def obstacles(report: HealthReport, *, database_answers: bool) -> list[str]:
 
 
 def _status(
-    ws_up: bool,
-    db_up: bool,
-    broken: bool,
+    ws_up: bool, db_up: bool, *, broken: bool, troubled: bool
 ) -> Literal["healthy", "degraded", "unhealthy"]:
     if broken or not (ws_up or db_up):
         return "unhealthy"
-    return "healthy" if ws_up and db_up else "degraded"
+    return "healthy" if ws_up and db_up and not troubled else "degraded"
 
 
 def _cache(report: HealthReport) -> CacheStats:

@@ -82,12 +82,25 @@ class DiscoveryStats(Schema):
     n8n_buffer_size: int = Field(examples=[4])
 
 
+class HealthProblem(Schema):
+    """Something that somebody should look at."""
+
+    kind: str = Field(
+        examples=["n8n"],
+        description="n8n, dead_letters, feed, database, coins, journal, spool, clock, disk, gaps, "
+        "audit",
+    )
+    since: str = Field(examples=["2026-07-03T11:00:00+00:00"])
+    says: str = Field(examples=["n8n takes nothing (coins waiting: 41): status 503."])
+    do: str = Field(examples=["See that the workflow is active and N8N_WEBHOOK_URL is right."])
+
+
 class HealthResponse(Schema):
     """The state of the service; always with status 200."""
 
     status: Literal["healthy", "degraded", "unhealthy"] = Field(
-        description="healthy: feed and database up; degraded: one down; unhealthy: both down, or a "
-        "system actor gone"
+        description="healthy: feed and database up, no problem; degraded: one down, or a problem; "
+        "unhealthy: both down, or a system actor gone"
     )
     ws_connected: bool = Field(description="the last data frame is younger than 300 s")
     db_connected: bool = Field(description="a query was answered")
@@ -103,7 +116,11 @@ class HealthResponse(Schema):
     feed_state: str = Field(examples=["live"])
     feed_reason: str = Field(examples=[""])
     feed_since: str | None = Field(examples=["2026-07-03T11:00:00+00:00"])
-    database_state: str = Field(examples=["up"], description="as the writers last saw it")
+    database_state: str = Field(
+        examples=["up"],
+        description="as the writers last saw it: up, away, refusing (it answers, and takes no row) "
+        "or unknown",
+    )
     rows_waiting: int = Field(examples=[12])
     rows_spooled: int = Field(examples=[0])
     draining: bool = Field(examples=[False])
@@ -115,6 +132,24 @@ class HealthResponse(Schema):
         description="ok; full: the socket is not read; failed: what arrives is not protected",
     )
     broken_actors: list[str] = Field(examples=[[]], description="system actors that do not run")
+    problems: list[HealthProblem] = Field(
+        examples=[[]], description="what somebody should look at, the oldest first"
+    )
+
+
+class KeptPath(Schema):
+    """Rows that are kept aside: `ahead` or `conflicts`."""
+
+    kind: Annotated[
+        str, Field(min_length=1, max_length=64, json_schema_extra={"example": "conflicts"})
+    ]
+
+
+class Acknowledged(Schema):
+    """Rows that are kept aside are no problem any more; nothing was deleted."""
+
+    kind: str = Field(examples=["conflicts"])
+    rows: int = Field(examples=[3], description="that nobody had acknowledged before")
 
 
 class Alive(Schema):

@@ -264,8 +264,7 @@ def _of_dead_letters(letters: Sequence[DeadLetter]) -> Iterator[Finding]:
             "dead_letters",
             f"Messages that were not handled: {len(letters):,}; the newest is "
             f"{type(newest.message).__name__} for {newest.actor}: {_quoted(cause)}.",
-            "`mintwatch dead-letters list` shows them; `retry ID` sends one again, `delete ID` "
-            "lets it go.",
+            _DO[Drop.DEAD_LETTER],
             since_us=letters[0].at_us,
         )
 

@@ -302,6 +302,8 @@ RULES: Final = (
         "Never: a message failed, or nobody took it.",
         None,
         "dead_letters",
+        do="`mintwatch dead-letters list` shows them; `retry ID` sends one again, `delete ID` lets "
+        "it go.",
         standing="while one is kept",
     ),
     Rule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.commands.acknowledge import acknowledge
 from api.commands.actors import actors
 from api.commands.coins import tap, tracker, why
 from api.commands.config import config
@@ -23,6 +24,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     resize,
     config,
     dead_letters,
+    acknowledge,
 )
 """All of them, for the command line's root."""
 

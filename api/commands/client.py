@@ -1,6 +1,7 @@
 """The way of the commands to a running service: its API, and nothing else.
 
-Exit codes: 1, nobody answers; 3, the service refuses; 78, the configuration cannot be used.
+Exit codes: 1, nobody answers; 3, the service refuses; 4, `status` has found a problem; 78, the
+configuration cannot be used.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from api.commands.client import client_of, settings_of_caller
 from api.commands.output import as_json_option, say
+from api.commands.tables import plain
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseError
 
@@ -15,19 +17,36 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
+EXIT_PROBLEMS: Final = 4
+
+
 @click.command()
 @click.option("--url", help="Where the service is; else http://API_HOST:API_PORT.")
 @as_json_option
 def status(*, url: str | None, as_json: bool) -> None:
-    """Show how the running service is, and how to open its database."""
+    """Show how the running service is, and how to open its database.
+
+    Exits with 4 while there are problems; they come first.
+    """
     settings = settings_of_caller()
     client = client_of(settings, url)
     answer = {"health": client.get("/health"), "ledger": client.get("/ledger")}
-    lines = _lines(answer["health"], answer["ledger"])
+    problems = answer["health"]["problems"]
+    lines = [*_problem_lines(problems), *_lines(answer["health"], answer["ledger"])]
     psql = None if as_json or url else _psql_line(settings)
     if psql:
         lines.append(("psql", psql))
     say(answer, (f"{label:<10} {text}" for label, text in lines), as_json=as_json)
+    if problems:
+        sys.exit(EXIT_PROBLEMS)
+
+
+def _problem_lines(problems: list[dict[str, str]]) -> list[tuple[str, str]]:
+    lines = []
+    for each in problems:
+        lines.append(("problem", plain(f"{each['kind']}, since {each['since']}: {each['says']}")))
+        lines.append(("do", each["do"]))
+    return lines
 
 
 def _lines(health: dict[str, Any], ledger: dict[str, Any]) -> list[tuple[str, str]]:

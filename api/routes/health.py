@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from actors.control import GetHealth, HealthReport
+from actors.operations import AcknowledgeKept
 from api.gateway import NotAnswered
 from api.health import health_of, health_unknown, obstacles
-from api.problems import ProblemError, open_answers
-from api.schemas import Alive, HealthResponse, Ready
+from api.problems import ProblemError, changes, open_answers
+from api.schemas import Acknowledged, Alive, HealthResponse, KeptPath, Ready
 from api.services import Services, services
 
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health")])
+
+_KEPT: Final = ("ahead", "conflicts")
 
 
 @blueprint.get(
@@ -57,6 +60,30 @@ def readyz() -> dict[str, Any]:
     return Ready(database=report.database_state, feed=report.feed_state).model_dump()
 
 
+@blueprint.post(
+    "/problems/<kind>/acknowledge",
+    summary="Rows that are kept aside were looked at",
+    responses=changes(Acknowledged, 404, 503, 504),
+)
+def acknowledge(path: KeptPath) -> dict[str, Any]:
+    """Have rows of `coin_metrics_ahead` or `coin_metrics_conflicts` be no problem any more."""
+    if path.kind not in _KEPT:
+        raise ProblemError(
+            404,
+            "Only problems about rows that are kept aside are acknowledged: `ahead` or "
+            "`conflicts`. Every other problem ends with its cause.",
+        )
+    rows: int | None = services().ask(AcknowledgeKept(path.kind))
+    if rows is None:
+        raise ProblemError(
+            503,
+            "The database is needed for this and does not answer: try again, and look at /health "
+            "if it stays so.",
+            retry_after_s=5,
+        )
+    return Acknowledged(kind=path.kind, rows=rows).model_dump()
+
+
 def _health(known: Services, *, database_answers: bool) -> HealthResponse:
     try:
         report: HealthReport = known.ask(GetHealth())
@@ -69,6 +96,5 @@ def _health(known: Services, *, database_answers: bool) -> HealthResponse:
     return health_of(
         report,
         database_answers=database_answers,
-        last_error=known.plain(report.last_error),
-        feed_reason=known.redactor.text(report.feed_reason),
+        masked=known.redactor.text,
     )

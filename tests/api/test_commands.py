@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -14,12 +15,15 @@ from actors.control import (
     DiscardDeadLetter,
     GetActors,
     GetDeadLetters,
+    GetHealth,
     GetTracker,
     Outcome,
+    Problem,
     RetryDeadLetter,
     TrackerOverview,
 )
 from actors.operations import (
+    AcknowledgeKept,
     ChangeSettings,
     GetSettingsHistory,
     GetTimeline,
@@ -38,7 +42,7 @@ from api import ApiServer
 from api.commands import COMMANDS
 from api.commands.tables import pairs, plain, table
 from settings.store import Change
-from tests.api.fakes import ACTORS, MINT, NOON_US, TRACKED, actor
+from tests.api.fakes import ACTORS, HEALTH, MINT, NOON_US, TRACKED, actor
 from tests.api.test_config_changes import Keeper
 from tests.api.test_letters import letter
 
@@ -89,6 +93,7 @@ def run(
 
 def test_commands_are_those_that_are_promised() -> None:
     assert sorted(root.commands) == [
+        "acknowledge",
         "actors",
         "config",
         "dead-letters",
@@ -161,6 +166,46 @@ def test_status_is_a_few_lines(run: Callable[..., Result]) -> None:
         "n8n        4 coins waiting",
         "ledger     balanced",
     ]
+
+
+def test_status_names_each_problem_first_and_exits_with_4(
+    run: Callable[..., Result], supervisor: FakeSupervisor
+) -> None:
+    supervisor.replies[GetHealth] = msgspec.structs.replace(
+        HEALTH,
+        problems=(
+            Problem(
+                kind="n8n",
+                since_us=NOON_US,
+                says="n8n takes nothing (coins waiting: 4): status \x1b[31m503.",
+                do="See that the workflow is active.",
+                key="n8n",
+            ),
+        ),
+    )
+
+    result = run("status")
+
+    assert result.exit_code == 4
+    since = "2026-07-03T12:00:00+00:00"
+    assert result.stdout.splitlines()[:3] == [
+        f"problem    n8n, since {since}: n8n takes nothing (coins waiting: 4): status  [31m503.",
+        "do         See that the workflow is active.",
+        "status     degraded, up 3600 s",
+    ]
+    assert run("status", "--json").exit_code == 4
+
+
+def test_acknowledge_says_how_many_rows_there_were(
+    run: Callable[..., Result], supervisor: FakeSupervisor
+) -> None:
+    supervisor.replies[AcknowledgeKept] = 3
+
+    result = run("acknowledge", "conflicts")
+
+    assert (result.exit_code, result.stdout) == (0, "Acknowledged: 3 rows of conflicts.\n")
+    assert supervisor.asked == [AcknowledgeKept("conflicts")]
+    assert run("acknowledge", "n8n").exit_code == 2
 
 
 def test_actors_are_a_table(run: Callable[..., Result], supervisor: FakeSupervisor) -> None:

@@ -7,17 +7,31 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from actors.control import GetHealth
-from tests.api.fakes import HEALTH
+from actors.control import GetHealth, Problem
+from actors.operations import AcknowledgeKept
+from tests.api.fakes import HEALTH, NOON_US
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
     from flask.testing import FlaskClient
 
+    from db.pool import Pool
     from tests.api.fakes import FakeSupervisor
 
 
 def say(supervisor: FakeSupervisor, **changes: Any) -> None:
     supervisor.replies[GetHealth] = msgspec.structs.replace(HEALTH, **changes)
+
+
+CLOCK = Problem(
+    kind="clock",
+    since_us=NOON_US,
+    says="The machine's clock is 3,600.0 s ahead of the arrival clock, which stamps trades.",
+    do="See to the machine's time synchronisation.",
+    key="clock",
+)
 
 
 def test_health_gives_every_field_of_the_original(client: FlaskClient) -> None:
@@ -66,6 +80,7 @@ def test_health_gives_every_field_of_the_original(client: FlaskClient) -> None:
         "recovering": False,
         "journal_state": "off",
         "broken_actors": [],
+        "problems": [],
     }
 
 
@@ -76,6 +91,8 @@ def test_health_gives_every_field_of_the_original(client: FlaskClient) -> None:
         ({"last_frame_age_seconds": 300.0}, "degraded", False),
         ({"last_frame_age_seconds": None}, "degraded", False),
         ({"broken_actors": ("discovery",)}, "unhealthy", True),
+        ({"problems": (CLOCK,)}, "degraded", True),
+        ({"problems": (CLOCK,), "broken_actors": ("discovery",)}, "unhealthy", True),
     ],
 )
 def test_status_follows_feed_and_actors(
@@ -104,6 +121,38 @@ def test_status_without_a_database_depends_on_the_feed(
     assert answer.status_code == 200
     assert answer.json is not None
     assert (answer.json["status"], answer.json["db_connected"]) == (status, False)
+
+
+def test_problems_are_named_with_what_to_do(
+    client: FlaskClient, supervisor: FakeSupervisor
+) -> None:
+    say(supervisor, problems=(CLOCK,))
+
+    answer = client.get("/health").json
+
+    assert answer is not None
+    assert answer["problems"] == [
+        {
+            "kind": "clock",
+            "since": "2026-07-03T12:00:00+00:00",
+            "says": "The machine's clock is 3,600.0 s ahead of the arrival clock, which stamps "
+            "trades.",
+            "do": "See to the machine's time synchronisation.",
+        }
+    ]
+
+
+def test_secret_in_somebody_s_words_is_masked_in_a_problem(
+    app_of: Callable[..., Flask], pool: Pool, supervisor: FakeSupervisor
+) -> None:
+    client = app_of(pool, API_TOKEN="a-token-nobody-sees").test_client()
+    words = msgspec.structs.replace(CLOCK, says="refused: a-token-nobody-sees")
+    say(supervisor, problems=(words,))
+
+    answer = client.get("/health").json
+
+    assert answer is not None
+    assert answer["problems"][0]["says"] == "refused: ***"
 
 
 def test_health_answers_even_when_the_supervisor_does_not(
@@ -166,12 +215,42 @@ def test_service_that_is_not_ready_says_why(
     assert answer.json["detail"] == f"The service is not ready, because {why}: see /health."
 
 
+@pytest.mark.parametrize("state", ["away", "refusing"])
 def test_service_is_ready_without_a_database_while_it_spools(
-    lonely: FlaskClient, supervisor: FakeSupervisor
+    lonely: FlaskClient, supervisor: FakeSupervisor, state: str
 ) -> None:
-    say(supervisor, database_state="away")
+    say(supervisor, database_state=state, rows_spooled=7)
 
     assert lonely.get("/readyz").status_code == 200
+
+
+def test_service_is_ready_while_the_database_answers_and_takes_no_row(
+    client: FlaskClient, supervisor: FakeSupervisor
+) -> None:
+    say(supervisor, database_state="refusing")
+
+    answer = client.get("/readyz")
+    assert answer.json == {"status": "ready", "database": "refusing", "feed": "live"}
+
+
+@pytest.mark.parametrize("state", ["away", "refusing"])
+def test_service_is_not_ready_once_the_spool_is_full_too(
+    client: FlaskClient, supervisor: FakeSupervisor, state: str
+) -> None:
+    say(supervisor, database_state=state, rows_parked=1)
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert b"rows can neither be written nor kept on disk" in answer.data
+
+
+def test_rows_parked_earlier_are_no_obstacle_once_the_database_takes_rows(
+    client: FlaskClient, supervisor: FakeSupervisor
+) -> None:
+    say(supervisor, database_state="up", rows_parked=1)
+
+    assert client.get("/readyz").status_code == 200
 
 
 def test_service_is_not_ready_before_the_database_was_ever_seen(
@@ -191,3 +270,45 @@ def test_service_is_not_ready_when_the_supervisor_is_silent(
     supervisor.silent = "supervisor"
 
     assert client.get("/readyz").status_code == 504
+
+
+# Acknowledging.
+
+
+@pytest.mark.parametrize("kind", ["ahead", "conflicts"])
+def test_rows_kept_aside_are_acknowledged(
+    client: FlaskClient, supervisor: FakeSupervisor, kind: str
+) -> None:
+    supervisor.replies[AcknowledgeKept] = 3
+
+    answer = client.post(f"/problems/{kind}/acknowledge")
+
+    assert (answer.status_code, answer.json) == (200, {"kind": kind, "rows": 3})
+    assert supervisor.asked == [AcknowledgeKept(kind)]
+
+
+def test_other_problems_end_with_their_cause(
+    client: FlaskClient, supervisor: FakeSupervisor
+) -> None:
+    answer = client.post("/problems/n8n/acknowledge")
+
+    assert answer.status_code == 404
+    assert answer.content_type == "application/problem+json"
+    assert answer.json is not None
+    assert answer.json["detail"] == (
+        "Only problems about rows that are kept aside are acknowledged: `ahead` or `conflicts`. "
+        "Every other problem ends with its cause."
+    )
+    assert supervisor.asked == []
+
+
+def test_nothing_is_acknowledged_without_the_database(
+    client: FlaskClient, supervisor: FakeSupervisor
+) -> None:
+    supervisor.replies[AcknowledgeKept] = None
+
+    answer = client.post("/problems/ahead/acknowledge")
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert b"The database is needed for this" in answer.data
