@@ -34,13 +34,14 @@ from actors.control import (
     writer_name,
 )
 from actors.discovery.messages import RouteClosed, RouteSwitched
-from actors.domain import Coin, FeedState, Migration, Mint, Place, Trade
+from actors.domain import Coin, Drop, FeedState, Migration, Mint, Place, Trade
 from actors.postgres_writer.messages import GapRecorded
 from actors.runtime import ChildSpec
 from actors.tracker.messages import CoverageChanged, TradesUnparked
 from tests.connection.feed_server import LIMIT_S, Client, FeedServer
 from tests.connection.system import Running, running
 from tests.connection.test_frames import BUY, CREATE
+from tests.support.drops import dropped
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ def test_every_kind_of_frame_reaches_whoever_wants_it(server: FeedServer) -> Non
         }
         assert run.report().billed_frames == 3
         assert run.system.telemetry.value("unified_trades_received_total") == 4
+        # And what goes nowhere is counted by its reason
+        telemetry = run.system.telemetry
+        assert dropped(telemetry, Drop.ORPHAN_UNWANTED) == 1
+        assert dropped(telemetry, Drop.MALFORMED) == 3
+        assert dropped(telemetry, Drop.UNKNOWN_FRAME) == 1
 
 
 def test_every_data_frame_is_in_the_journal_byte_for_byte(server: FeedServer) -> None:

@@ -36,7 +36,7 @@ from actors.control import (
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.messages import CoinsRemembered, RouteClosed
 from actors.discovery.state import DiscoveryState
-from actors.domain import US_PER_SECOND, Candle, Coin, Mint, Trade
+from actors.domain import US_PER_SECOND, Candle, Coin, Drop, Mint, Trade
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.delivery import Failure
 from actors.n8n_writer.messages import CoinDiscovered
@@ -60,6 +60,7 @@ from tests.supervisor.scripted import (
     create,
     trade,
 )
+from tests.support.drops import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -378,6 +379,7 @@ def test_trades_in_rows_are_remembered_and_the_others_told() -> None:
     assert [each.arrived_us for message in remembered for each in message.trades] == [s(1), s(2)]
     assert line.trades() == [6, 7]
     assert line.system.ledger.read()[0] == 2
+    assert dropped(line.system.telemetry, Drop.REMEMBERED) == 2
 
 
 def test_row_that_ends_later_says_nothing_about_trades_with_higher_numbers() -> None:
@@ -602,6 +604,7 @@ def test_frame_that_always_fails_is_left_out_alone_and_the_replay_goes_on(
     (skipped,) = [log for log in logs if log["event"] == "frame_left_out"]
     assert (skipped["log_level"], skipped["seq"], skipped["at_us"]) == ("error", 2, s(1.01))
     assert line.system.ledger.balanced
+    assert dropped(line.system.telemetry, Drop.FRAME_LEFT_OUT) == 1
 
 
 def test_frames_that_fail_in_one_slice_cost_less_than_the_budget_of_restarts(

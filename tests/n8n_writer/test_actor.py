@@ -11,7 +11,7 @@ import pytest
 
 from actors.control import Drained
 from actors.discovery.messages import CoinsDelivered
-from actors.domain import Mint
+from actors.domain import Drop, Mint
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.delivery import Answer, Failure, Outcome
 from actors.n8n_writer.messages import CoinDiscovered, N8nStatus
@@ -21,6 +21,7 @@ from actors.runtime.seeded import ProbeHandle, SeededSystem
 from actors.spool import SpoolFullError
 from settings import Secret, Settings
 from tests.discovery.builders import coin
+from tests.support.drops import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -353,6 +354,7 @@ def test_single_coin_that_is_too_large_is_a_dead_letter(house: House) -> None:
     assert [(letter.reason, letter.message.coin.mint) for letter in house.system.letters()] == [
         ("refused", "A")
     ]
+    assert dropped(house.system.telemetry, Drop.BATCH_REFUSED) == 1
     assert house.stored() == []
     assert house.status().waiting == 0
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from actors.connection import ConnectionState
 from actors.connection.journal_records import Frame
 from actors.connection.parking import RETRY_S, Parking
-from actors.domain import Mint, Place, Trade
+from actors.domain import Drop, Mint, Place, Trade
 from actors.runtime import Actor, Context, Message
 from actors.runtime.seeded import SeededSystem
 from settings import Settings
 from tests.connection.system import KeptHistory, KeptJournal
 from tests.connection.test_replay import buy
 from tests.discovery.builders import START_US, trade
+from tests.support.drops import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +106,7 @@ def test_what_the_journal_does_not_have_is_given_up_and_blocks_nothing_later() -
     parked.try_again()
     assert parked.state.parked == {}
     assert parked.places() == {"dead": 2}
+    assert dropped(parked.system.telemetry, Drop.PARKED_LOST) == 2
 
 
 def test_what_the_journal_lacks_at_the_end_is_given_up_behind_what_it_has() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import structlog
 
-from actors.domain import Mint
+from actors.domain import Drop, Mint
 from actors.runtime import Actor, Batch, Budget, Context, Exceeded, Handled, Message, Tap
 from actors.runtime.chronicle import Note
 from actors.runtime.seeded import SeededSystem
+from tests.support.drops import dropped
 from tests.support.waiting import wait_until
 
 MINT = Mint("MintA")
@@ -111,6 +112,7 @@ def test_past_its_bound_a_tap_drops_the_newest_and_counts_them() -> None:
 
     assert [each.summary[:6] for each in heard(tap)] == ["Do(n=1", "Do(n=2"]
     assert tap.dropped == 2
+    assert dropped(system.telemetry, Drop.TAP_DROPPED) == 2
     told(system, Do(5))
     assert [each.summary[:6] for each in heard(tap)] == ["Do(n=5"]
 

@@ -14,7 +14,7 @@ from actors.control import (
     TrackingEnded,
     UntrackMint,
 )
-from actors.domain import Mint, Place
+from actors.domain import Drop, Mint, Place
 from actors.operations import (
     GetDossiers,
     GetRecent,
@@ -31,6 +31,7 @@ from actors.tracker.messages import SetPinned
 from tests.supervisor.scene import PHASES, A, B, Scene
 from tests.supervisor.scripted import PHASES as SCRIPT_PHASES
 from tests.supervisor.scripted import T0_US, House, create, trade
+from tests.support.drops import dropped
 
 NAME = "tracker:A"
 
@@ -181,6 +182,7 @@ def test_window_that_a_tracker_could_not_write_is_entered_as_dead(scene: Scene) 
     scene.tell(UntrackMint(A, "inactive"))
     scene.ends(A)
     assert scene.system.ledger.read()[1][Place.DEAD] == 3
+    assert dropped(scene.system.telemetry, Drop.WINDOW_LOST) == 3
     assert "window_lost" in noted(scene)
 
 

@@ -17,7 +17,7 @@ from actors.control import (
     writer_name,
     writer_of,
 )
-from actors.domain import Candle, Migration, Place, Trade, Wallet
+from actors.domain import Candle, Drop, Migration, Place, Trade, Wallet
 from actors.postgres_writer.messages import (
     AthReached,
     CandleClosed,
@@ -42,6 +42,7 @@ from actors.tracker import (
     tracker_state,
 )
 from settings import Settings
+from tests.support.drops import dropped
 from tests.tracker.builders import (
     BABY,
     CREATOR,
@@ -189,7 +190,16 @@ def test_the_books_follow_each_trade(scene: Scene) -> None:
     assert scene.places() == {"queued": 2, "duplicate": 1}
     assert scene.figure("trades_processed") == 2
     assert scene.figure("duplicates") == 1
+    assert dropped(scene.system.telemetry, Drop.DUPLICATE_TRACKED) == 1
     assert scene.figure("late_trades") == 0
+
+
+def test_a_trade_behind_the_end_of_its_window_is_counted_as_late(scene: Scene) -> None:
+    scene.route(trade(1))
+    scene.feed(5)
+    scene.route(trade(4))
+    assert scene.figure("late_trades") == 1
+    assert dropped(scene.system.telemetry, Drop.LATE) == 1
 
 
 def test_a_stale_window_is_counted_and_not_written(scene: Scene) -> None:
@@ -199,6 +209,7 @@ def test_a_stale_window_is_counted_and_not_written(scene: Scene) -> None:
     scene.feed(10)
     assert len(scene.candles()) == 1
     assert scene.figure("stale_data_skipped") == 1
+    assert dropped(scene.system.telemetry, Drop.STALE_WINDOW) == 1
 
 
 def test_trades_come_along_with_store_trades() -> None:
@@ -335,6 +346,7 @@ def test_trades_behind_the_end_are_orphans(scene: Scene) -> None:
     scene.route(migration(1))
     scene.route(trade(2))
     assert scene.places() == {"orphan": 1}
+    assert dropped(scene.system.telemetry, Drop.ORPHAN_ENDED) == 1
 
 
 def test_changed_phases_overtake_what_waits_and_act_at_the_windows_end(scene: Scene) -> None:
