@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
-SAMPLES: Final = 7
-"""Of the counters, ten seconds apart: from the oldest to the newest it is a minute."""
+SAMPLES: Final = 6
+"""Of the counters, ten seconds apart: the next one is a minute behind the oldest."""
 
 
 class Tree(Protocol):

@@ -76,6 +76,7 @@ def means(
     writer_spec: Callable[[str, int | None], ChildSpec] | None = None,
     book: Book | None = None,
     share_spool: Callable[[int], bool] = lambda _: True,
+    clock_offset_us: Callable[[], int] = lambda: 0,
 ) -> Means:
     """Let a supervisor act through a tree, which makes what it likes of a new writer's spec."""
     return Means(
@@ -87,6 +88,7 @@ def means(
         share_spool=share_spool,
         applied=lambda _: None,
         finished=finished,
+        clock_offset_us=clock_offset_us,
     )
 
 

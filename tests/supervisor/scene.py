@@ -192,6 +192,7 @@ class Scene:
         self.spool_is_locked = False
         self.exit_codes: list[int] = []
         self.discovery_decides = True
+        self.clock_offset_us = 0
         self.probes: dict[str, ProbeHandle] = {
             name: self.system.probe(name, reply=f"reply of {name}")
             for name in SYSTEM
@@ -212,6 +213,7 @@ class Scene:
             routes=WriterRoutes(len(WRITERS)),
             book=self.book,
             share_spool=self._share,
+            clock_offset_us=lambda: self.clock_offset_us,
         )
         self.routes = self._means.routes
         self.system.start(
