@@ -221,6 +221,7 @@ def test_full_cache_evicts_the_oldest_coin_and_counts_it() -> None:
     ]
     assert house.value("mintwatch_cache_evictions_total") == 1
     assert house.places() == {"cached": 1, "evicted": 1}
+    assert house.value("mintwatch_dropped_total", reason="evicted") == 1
 
 
 def test_activation_outside_waits_for_the_route_however_many_trades_there_are(

@@ -51,6 +51,7 @@ HEALTHY = {
     'mintwatch_actors{kind="tracker",state="quarantined"}': constant(0),
     'mintwatch_mailbox_oldest_age_seconds{kind="tracker"}': constant(0.2),
     "mintwatch_clock_offset_seconds": constant(0.01),
+    'mintwatch_problems{kind="coins"}': constant(0),
     'mintwatch_window_to_commit_seconds_bucket{le="1"}': "0+100x240",
     'mintwatch_window_to_commit_seconds_bucket{le="30"}': "0+100x240",
     'mintwatch_window_to_commit_seconds_bucket{le="+Inf"}': "0+100x240",
@@ -167,6 +168,7 @@ TROUBLES = (
         "4m45s",
         "5m",
     ),
+    Trouble("MintwatchProblem", {'mintwatch_problems{kind="coins"}': constant(2)}, "45s", "1m"),
     Trouble("MintwatchClockOffset", {"mintwatch_clock_offset_seconds": constant(-3)}, "45s", "1m"),
     Trouble("MintwatchN8nBacklog", {"unified_n8n_buffer_size": constant(101)}, "9m", "10m"),
     Trouble("MintwatchN8nBacklog", {"unified_n8n_available": constant(0)}, "9m", "10m"),
@@ -243,7 +245,7 @@ def test_bounds_that_nobody_has_set_are_no_alert(tmp_path: Path) -> None:
         "FeedNotLive", "LedgerUnbalanced", "LateTrades", "JournalFilling", "JournalFull",
         "JournalFailed", "SpoolOld", "SpoolNearBound", "N8nBacklog", "N8nOld",
         "TrackerQuarantined", "TradesParked", "DeadLetters", "WorkersLost", "ActorRestarts",
-        "ProcessRestarts", "DatabaseAway", "ClockOffset",
+        "ProcessRestarts", "DatabaseAway", "ClockOffset", "Problem",
     ],
 )  # fmt: skip
 def test_trouble_an_operator_must_hear_of_has_an_alert(trouble: str) -> None:
