@@ -161,8 +161,8 @@ def _of_database(statuses: Statuses) -> Iterator[Finding]:
             "database",
             f"The database answers and takes no row (rows waiting: {waiting:,}): "
             f"{_quoted(_first_error(refusing))}.",
-            "Look at the database's own words: is it read-only, is a table renamed, a right "
-            "missing, the disk full? Rows are kept and written once it takes them.",
+            "Look at the database's own words: is it read-only, is a table renamed or "
+            "locked, a right missing, the disk full? Rows are kept and written once it takes them.",
             since_us=min(
                 (each.refusing_since_us for each in refusing if each.refusing_since_us),
                 default=None,
