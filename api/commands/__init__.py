@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
     status,
+    acknowledge,
     actors,
     tracker,
     why,
@@ -24,7 +25,6 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     resize,
     config,
     dead_letters,
-    acknowledge,
 )
 """All of them, for the command line's root."""
 

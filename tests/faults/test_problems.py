@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
-from simulator.process import start_simulator
+from simulator.process import start_simulator, start_webhook
+from tests.e2e.recordings import NO_FILTER
 from tests.e2e.rows import query, rows
 from tests.faults.world import World, eventually
 from tests.support.service import COMMAND, Service
@@ -129,3 +130,34 @@ def test_journal_that_cannot_be_written_is_a_problem_and_so_is_what_it_lost(
     assert dropped['mintwatch_dropped_total{reason="journal_lost"}'] > 0
     assert done.returncode == 4
     assert done.stdout.startswith("problem    journal, since ")
+
+
+def test_coins_that_n8n_refuses_for_good_are_a_problem_until_somebody_lets_them_go(
+    dsn: str, tmp_path: Path
+) -> None:
+    with (
+        start_webhook() as webhook,
+        start_simulator(["simulate", "--coins", "5"]) as market,
+        Service(
+            tmp_path,
+            WS_URI=market.uri,
+            DB_DSN=dsn,
+            N8N_WEBHOOK_URL=webhook.url,
+            BATCH_SIZE=1,
+            **NO_FILTER,
+        ) as service,
+    ):
+        # The first batch, each time it is tried.
+        webhook.set_mode("status:400", times=3)
+        problem = eventually(lambda: named(service, "dead_letters"), what="dead letters")
+        assert "CoinDiscovered for n8n-writer" in problem["says"]
+        refused = named(service, "n8n")
+        assert refused is not None
+        assert refused["says"].startswith("Discoveries refused by n8n for good in the last minute")
+        dropped = service.metrics()
+        assert dropped['mintwatch_dropped_total{reason="dead_letter"}'] == 1
+        assert dropped['mintwatch_problems{kind="dead_letters"}'] == 1
+
+        for letter in service.json("/dead-letters")["dead_letters"]:
+            assert service.ask("DELETE", f"/dead-letters/{letter['id']}").status_code == 200
+        assert named(service, "dead_letters") is None

@@ -8,7 +8,6 @@ from actors.domain import Drop
 from actors.runtime import Message
 from actors.runtime.seeded import SeededSystem
 from settings import Settings
-from supervisor import _accountant
 from tests.support.drops import dropped
 
 
@@ -30,13 +29,3 @@ def test_message_that_takes_the_place_of_an_earlier_one_is_counted() -> None:
 
     assert listener.messages == [Tick(3)]
     assert dropped(system.telemetry, Drop.COALESCED) == 2
-
-
-def test_message_that_nobody_handles_is_counted() -> None:
-    system = SeededSystem(settings=Settings())
-    system.on_dead_letter = _accountant(system)
-
-    system.tell("nobody", Tick(1))
-
-    assert [letter.reason for letter in system.letters()] == ["gone"]
-    assert dropped(system.telemetry, Drop.DEAD_LETTER) == 1
