@@ -52,6 +52,7 @@ from actors.supervisor.monitor import Monitor, _SampleDue
 from actors.supervisor.sizes import Sizes, _ShareDue
 from actors.supervisor.steering import Steering
 from actors.supervisor.trackers import TRACKER, Trackers, _ReviveDue
+from telemetry import read
 
 if TYPE_CHECKING:
     from actors.supervisor.state import Means, SupervisorState
@@ -222,7 +223,7 @@ class SupervisorActor(Actor):
             writers=[found for name in self._writers() if (found := status(name)) is not None],
             n8n=status(N8N_WRITER),
             trackers=len(self._state.roster),
-            trades_processed=int(self.context.telemetry.value("unified_trades_processed_total")),
+            trades_processed=int(read(self.context.telemetry.trades_processed)),
             draining=self._state.drain.active,
             streams_loaded=self._state.streams_loaded,
             broken_actors=self._broken(),
