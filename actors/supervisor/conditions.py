@@ -91,6 +91,7 @@ def standing(statuses: Statuses) -> Iterator[Finding]:
         yield from _of_feed(statuses.feed)
     yield from _of_database(statuses)
     if statuses.watch is not None:
+        yield from _of_streams(statuses.watch)
         yield from _of_rows_aside(statuses.watch)
     if statuses.n8n is not None:
         yield from _of_n8n(statuses.n8n)
@@ -168,8 +169,7 @@ def _of_database(statuses: Statuses) -> Iterator[Finding]:
                 default=None,
             ),
         )
-    elif _is_away(statuses):
-        error = _first_error(writers) or (statuses.watch.last_error if statuses.watch else None)
+    elif (error := _why_away(statuses)) is not None:
         yield Finding(
             "database",
             "database",
@@ -180,11 +180,31 @@ def _of_database(statuses: Statuses) -> Iterator[Finding]:
     yield from _of_spool(writers, statuses.spool_limit_bytes)
 
 
-def _is_away(statuses: Statuses) -> bool:
-    watch = statuses.watch
-    if watch is not None and watch.database == "away":
-        return True
-    return any(writer.database == "away" for writer in statuses.writers)
+def _why_away(statuses: Statuses) -> str | None:
+    """Say why the database is away, in its own words; None: it is not.
+
+    A writer that has had nothing to write does not know. Where one has written, stream-watch is
+    merely slow to come back, which `_of_streams` allows it.
+    """
+    watch, writers = statuses.watch, statuses.writers
+    if any(writer.database == "away" for writer in writers):
+        return _first_error(writers) or ""
+    is_known = any(writer.database == "up" for writer in writers)
+    if watch is not None and watch.database == "away" and not is_known:
+        return watch.last_error or ""
+    return None
+
+
+def _of_streams(watch: WatchStatus) -> Iterator[Finding]:
+    if watch.database == "away":
+        yield Finding(
+            "streams",
+            "database",
+            f"Streams cannot be read, so none is started or stopped: {_quoted(watch.last_error)}.",
+            "Start the database, or correct DB_DSN (`mintwatch config set db_dsn=-`); it is tried "
+            "again by itself.",
+            patience_s=_PATIENCE_S,
+        )
 
 
 def _of_spool(writers: Sequence[WriterStatus], limit_bytes: int) -> Iterator[Finding]:

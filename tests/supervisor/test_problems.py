@@ -418,6 +418,7 @@ def test_problem_is_there_at_once(case: Case) -> None:
     [
         (Statuses(n8n=n8n_at("retrying", "status 503")), "n8n"),
         (Statuses(feed=feed(parked_from_us=seconds_ago(90))), "coins"),
+        (Statuses(watch=watch(database="away"), writers=[writer("up")]), "database"),
     ],
 )
 def test_what_may_pass_by_itself_is_a_problem_after_a_minute(statuses: Statuses, kind: str) -> None:
