@@ -91,7 +91,6 @@ def standing(statuses: Statuses) -> Iterator[Finding]:
         yield from _of_feed(statuses.feed)
     yield from _of_database(statuses)
     if statuses.watch is not None:
-        yield from _of_streams(statuses.watch)
         yield from _of_rows_aside(statuses.watch)
     if statuses.n8n is not None:
         yield from _of_n8n(statuses.n8n)
@@ -177,6 +176,8 @@ def _of_database(statuses: Statuses) -> Iterator[Finding]:
             "Start it, or correct DB_DSN (`mintwatch config set db_dsn=-`). Rows are kept in "
             "memory, then on disk, and written when it is back.",
         )
+    elif statuses.watch is not None:
+        yield from _of_streams(statuses.watch)
     yield from _of_spool(writers, statuses.spool_limit_bytes)
 
 
