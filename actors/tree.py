@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import psycopg
+
 from actors.connection import ConnectionActor, ConnectionState
 from actors.connection.journal_reader import JournalReader
 from actors.connection.journal_tail import Tail
 from actors.control import CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, SUPERVISOR
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
-from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND, Session
+from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND, Drop, Session
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.client import HttpTransport
 from actors.n8n_writer.state import N8nState
@@ -21,7 +23,13 @@ from actors.postgres_writer.state import Parking
 from actors.routes import WriterRoutes
 from actors.runtime import Budget, ChildSpec, System
 from actors.spool import Spool, SpoolError
-from actors.stream_watch import PostgresReader, StreamWatchActor, ThreadConnector, WatchState
+from actors.stream_watch import (
+    PostgresReader,
+    RowClock,
+    StreamWatchActor,
+    ThreadConnector,
+    WatchState,
+)
 from actors.supervisor import Means, SupervisorActor, SupervisorState
 from actors.supervisor.drain import DrainPlan
 from actors.supervisor.roster import Roster
@@ -216,11 +224,38 @@ class Tree:
     # What actors need from outside.
 
     def _open_reader(self) -> PostgresReader:
-        """Connect stream-watch; a database that was away at the start gets its tables here."""
-        if not self._migrated:
+        """Connect stream-watch; a database that was away at the start gets its tables here.
+
+        No coin is tracked before the first reading, so all rows are those of earlier runs then.
+        """
+        is_first = not self._migrated
+        if is_first:
             migrate(self._dsn)
-            self._migrated = True
-        return PostgresReader.open(self._dsn)
+        clock = RowClock(self._row_clock, self._tell_of_rows)
+        reader = PostgresReader.open(self._dsn, self.session, clock)
+        if is_first and self._journal is not None:
+            try:
+                reader.move_ahead(self.session.started_us)
+            except psycopg.Error:
+                reader.close()
+                raise
+        self._migrated = True
+        return reader
+
+    def _row_clock(self) -> int | None:
+        return None if self._journal is None else self.system.clock.now_us()
+
+    def _tell_of_rows(self, moved: int) -> None:
+        if not moved:
+            return
+        self.system.telemetry.dropped.labels(reason=Drop.ROW_AHEAD.value).inc(moved)
+        self.system.log.error(
+            "rows_ahead",
+            rows=moved,
+            moved_to="coin_metrics_ahead",
+            cause="they end in the future: the clock was ahead when they were written",
+            do="look at them, then `mintwatch acknowledge ahead`",
+        )
 
     def _read_spool(self) -> tuple[Leftovers, int]:
         """Read what an earlier process has left; a spool that cannot be read holds nothing."""

@@ -15,7 +15,6 @@ from psycopg import sql
 from db.values import MicrosLoader, to_datetime
 
 if TYPE_CHECKING:
-    from actors.domain import Session
     from db.pool import Connection
 
 Kind = Literal["ahead", "conflicts"]
@@ -37,6 +36,10 @@ _EXACT: Final = (
     *("buy_volume_sol", "sell_volume_sol", "net_volume_sol", "dev_sold_amount"),
     *("max_single_buy_sol", "max_single_sell_sol", "whale_buy_volume_sol"),
     *("whale_sell_volume_sol", "avg_trade_size_sol", "buy_pressure_ratio", "unique_signer_ratio"),
+)
+_ANY: Final = (
+    'SELECT FROM coin_metrics WHERE "timestamp" > %(after)s AND window_start IS NOT NULL'
+    " AND mint IS NOT NULL LIMIT 1"
 )
 _MOVE: Final = sql.SQL(
     """
@@ -75,29 +78,29 @@ class Kept(msgspec.Struct, frozen=True):
     """When the oldest of them was found."""
 
 
-def move_ahead(conn: Connection, session: Session) -> int:
-    """Move rows of ours that end after the start of this session, and say how many there were.
+def move_ahead(conn: Connection, after_us: int) -> int:
+    """Move rows of ours that end after an instant, and say how many there were.
 
     Columns of others go along in `other_columns`. Moves 1,000 rows a transaction; an interrupted
     call leaves the rest for the next one, and a repeated call finds nothing.
 
     Args:
         conn: Without an open transaction.
-        session: This run; only its `started_us` counts. Not for a recording, whose clock is its
-            own.
+        after_us: The arrival clock; a row that ends later was not closed by it. Not for a
+            recording, whose clock is its own.
     """
     values = {
-        "after": to_datetime(session.started_us),
+        "after": to_datetime(after_us),
         "rows": _BATCH_ROWS,
         "known": [*_PLAIN, *_EXACT],
     }
     total = 0
-    while True:
+    # Nothing to move is nothing to write, so that a server that is read-only can be read.
+    while conn.execute(_ANY, values).fetchone() is not None:
         with conn.transaction():
             moved = conn.execute(_MOVE, values).rowcount
         total += moved
-        if moved < _BATCH_ROWS:
-            return total
+    return total
 
 
 def kept(conn: Connection) -> Kept:

@@ -9,12 +9,13 @@ from actors.stream_watch.messages import (
     StreamChangesGivenUp,
     WatchStatus,
 )
-from actors.stream_watch.reader import PostgresReader
+from actors.stream_watch.reader import PostgresReader, RowClock
 from actors.stream_watch.state import WatchState
 
 __all__ = [
     "PollNow",
     "PostgresReader",
+    "RowClock",
     "StreamChangePending",
     "StreamChangesCommitted",
     "StreamChangesGivenUp",

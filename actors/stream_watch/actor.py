@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import random
 import select
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, get_args
 
 import psycopg
 
 from actors.control import SUPERVISOR, PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.domain import Mint
+from actors.operations import AcknowledgeKept
 from actors.runtime import Actor, Message, SettingsChanged
 from actors.stream_watch.messages import (
     PollNow,
@@ -30,6 +31,7 @@ from actors.stream_watch.messages import (
 )
 from actors.stream_watch.reader import EVERYTHING, PHASES_CHANNEL, STREAMS_CHANNEL
 from actors.stream_watch.watch import Changes, is_coin, pause_s
+from db.aside import Kept, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -105,6 +107,7 @@ class StreamWatchActor(Actor):
         self._database = "unknown"
         self._last_error: str | None = None
         self._last_read_us: int | None = None
+        self._kept = Kept(0, None, 0, None)
 
     def on_start(self) -> None:
         """Begin to connect."""
@@ -122,6 +125,8 @@ class StreamWatchActor(Actor):
                 self._read_some(self._watch.changes_given_up(mints), "own change")
             case PollNow():
                 self._poll_now()
+            case AcknowledgeKept(what):
+                return self._acknowledge(what)
             case _PollDue():
                 self._read_all()
             case _ConnectDue():
@@ -132,6 +137,7 @@ class StreamWatchActor(Actor):
                 self._adapt()
             case _:
                 self.context.dead_letter(message, "refused")
+        return None
 
     def on_stop(self) -> None:
         """Close the connection, also one that is still being made."""
@@ -252,6 +258,7 @@ class StreamWatchActor(Actor):
             active = self._coins(reader.active())
             changes = self._watch.read_all(active)
             rows = reader.streams(changes.started) if changes.started else ()
+            self._kept = reader.kept()
         except psycopg.Error as error:
             self._lost(error)
             return
@@ -261,6 +268,21 @@ class StreamWatchActor(Actor):
         self._publish()
         self._tell_loaded(complete=complete)
         self.context.after("poll", self._interval_s if complete else _TELL_AGAIN_S, _PollDue())
+
+    def _acknowledge(self, what: str) -> int | None:
+        """Note that somebody has looked at rows that stand aside; None: not now."""
+        reader = self._reader
+        if reader is None or what not in get_args(Kind):
+            return None
+        try:
+            found = reader.acknowledge(cast("Kind", what))
+            self._kept = reader.kept()
+        except psycopg.Error as error:
+            self._lost(error)
+            return None
+        self.context.log.info("acknowledged", what=what, rows=found)
+        self._publish()
+        return found
 
     def _read_some(self, mints: Iterable[Mint], by: str) -> None:
         """Read only these mints' streams; `by` says what made us look."""
@@ -334,20 +356,28 @@ class StreamWatchActor(Actor):
                 active=len(self._watch.tracked),
                 pending=len(self._watch.pending),
                 last_read_us=self._last_read_us,
+                rows_ahead=self._kept.ahead,
+                rows_ahead_since_us=self._kept.ahead_since_us,
+                row_conflicts=self._kept.conflicts,
+                row_conflicts_since_us=self._kept.conflicts_since_us,
             )
         )
 
 
 def _track(row: StreamRow, now_us: int) -> TrackMint:
+    """Have a stream tracked. One that begins in the future, by another clock, begins now."""
+    created_us = None if row.created_us is None else min(row.created_us, now_us)
     return TrackMint(
         mint=row.mint,
         phase_id=row.phase_id,
-        started_us=row.started_us or row.created_us or now_us,
+        started_us=min(row.started_us or created_us or now_us, now_us),
         by="stream",
-        created_us=row.created_us,
+        created_us=created_us,
         creator=row.creator,
         ath=row.ath,
         last_row_us=row.last_row_us,
+        rows_seq=row.rows_seq,
+        unnumbered_us=row.unnumbered_us,
     )
 
 

@@ -29,7 +29,7 @@ def test_only_rows_of_ours_that_end_after_the_start_move(conn: Connection, dsn: 
     )
     copy_candles(conn, [a_candle(), a_candle(at_us=NOON_US + 1), a_candle("B", NOON_US + 9)], 7)
 
-    assert move_ahead(conn, NOW) == 2
+    assert move_ahead(conn, NOW.started_us) == 2
 
     assert sorted(read(dsn, AHEAD)) == [("A", NOON_US + 1), ("B", NOON_US + 9)]
     assert sorted(read(dsn, f"{LEFT} WHERE window_start IS NOT NULL")) == [("A", NOON_US)]
@@ -44,7 +44,7 @@ def test_a_row_moves_with_every_figure_and_the_columns_of_others(
     copy_candles(conn, [a_candle(at_us=NOON_US + 5 * SECOND_US, trades_without_amount=1)], 7)
     conn.execute("UPDATE coin_metrics SET note = 'mine'")
 
-    assert move_ahead(conn, NOW) == 1
+    assert move_ahead(conn, NOW.started_us) == 1
 
     assert read(
         dsn,
@@ -66,17 +66,17 @@ def test_moving_again_finds_nothing_and_later_rows_join_the_others(
 ) -> None:
     copy_candles(conn, [a_candle(at_us=NOON_US + 1)], 7)
 
-    assert (move_ahead(conn, NOW), move_ahead(conn, NOW)) == (1, 0)
+    assert (move_ahead(conn, NOW.started_us), move_ahead(conn, NOW.started_us)) == (1, 0)
 
     copy_candles(conn, [a_candle(at_us=NOON_US + 1, num_buys=8)], 7)
-    assert move_ahead(conn, NOW) == 1
+    assert move_ahead(conn, NOW.started_us) == 1
     assert sorted(read(dsn, "SELECT num_buys FROM coin_metrics_ahead")) == [(2,), (8,)]
 
 
 def test_more_rows_than_one_transaction_moves_are_moved(conn: Connection, dsn: str) -> None:
     copy_candles(conn, [a_candle(at_us=NOON_US + number) for number in range(2_501)], 7)
 
-    assert move_ahead(conn, NOW) == 2_500
+    assert move_ahead(conn, NOW.started_us) == 2_500
     assert read(dsn, "SELECT count(*), count(DISTINCT timestamp) FROM coin_metrics_ahead") == [
         (2_500, 2_500)
     ]
@@ -89,7 +89,7 @@ def test_rows_put_there_by_hand_move_as_well(conn: Connection, dsn: str) -> None
         " ('A', '2025-10-01 12:00+00', 'infinity'), (NULL, '2025-10-01 12:00+00', 'infinity')"
     )
 
-    assert move_ahead(conn, NOW) == 1
+    assert move_ahead(conn, NOW.started_us) == 1
     assert read(dsn, "SELECT mint, last_seq FROM coin_metrics_ahead") == [("A", None)]
 
 
@@ -124,5 +124,5 @@ def test_a_mint_of_an_adopted_table_may_be_longer_than_ours(
         (Mint(mint),),
     )
 
-    assert move_ahead(conn, NOW) == 1
+    assert move_ahead(conn, NOW.started_us) == 1
     assert read(dsn, "SELECT mint FROM coin_metrics_ahead") == [(mint,)]

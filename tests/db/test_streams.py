@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from actors.domain import AllTimeHigh, Mint, Session, Wallet
+from actors.domain import AllTimeHigh, Mint, Wallet
 from db.aside import move_ahead
 from db.coins import upsert_coin
 from db.metrics import copy_candles
@@ -304,7 +304,7 @@ def test_rows_that_were_moved_aside_still_say_what_is_in_them(conn: Connection) 
     copy_candles(conn, [a_candle(at_us=NOON_US, last_seq=40)], 7)
     copy_candles(conn, [a_candle(at_us=NOON_US + 5, last_seq=50)], 7)
 
-    assert move_ahead(conn, Session(7, 100, NOON_US)) == 1
+    assert move_ahead(conn, NOON_US) == 1
 
     assert numbers_of(conn, 7) == (NOON_US, 50, None)
     assert numbers_of(conn, 0) == (NOON_US, 0, None)

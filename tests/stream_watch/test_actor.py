@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 
 from actors.control import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.domain import AllTimeHigh, Mint, Phase, Wallet
+from actors.operations import AcknowledgeKept
 from actors.runtime.seeded import Probe, SeededSystem
 from actors.stream_watch import (
     PollNow,
@@ -21,6 +23,7 @@ from actors.stream_watch import (
     WatchStatus,
 )
 from actors.stream_watch.reader import PHASES_CHANNEL, STREAMS_CHANNEL, Notification
+from db.aside import Kept, Kind
 from db.streams import StreamRow
 
 if TYPE_CHECKING:
@@ -78,6 +81,15 @@ class DictReader:
         self._answer(f"streams {' '.join(mints)}")
         return [self._database.rows[mint] for mint in mints if mint in self._database.rows]
 
+    def kept(self) -> Kept:
+        return self._database.kept
+
+    def acknowledge(self, what: Kind) -> int:
+        self._answer(f"acknowledge {what}")
+        before = self._database.kept
+        self._database.kept = Kept(0, None, before.conflicts, before.conflicts_since_us)
+        return before.ahead
+
     def notifications(self) -> list[Notification]:
         self._answer("notifications")
         told, self._database.told = self._database.told, []
@@ -98,6 +110,7 @@ class DictDatabase:
         self.phases: tuple[Phase, ...] = (BABY,)
         self.told: list[Notification] = []
         self.asked: list[str] = []
+        self.kept = Kept(0, None, 0, None)
         self.away: Exception | None = None
         self.deaf = False
         self.readers: list[DictReader] = []
@@ -149,6 +162,9 @@ class Rig:
     def tell(self, message: object) -> None:
         self.system.tell("stream-watch", message)
         self.system.run()
+
+    def ask(self, message: object) -> object:
+        return self.system.ask("stream-watch", message)
 
     def notify(self, *payloads: str, channel: str = STREAMS_CHANNEL) -> None:
         self.database.told += [Notification(channel, payload) for payload in payloads]
@@ -633,3 +649,38 @@ def test_a_message_it_does_not_know_is_a_dead_letter(rig: Rig) -> None:
 
     (letter,) = rig.system.letters()
     assert (letter.reason, letter.message) == ("refused", StreamsLoaded(1))
+
+
+def test_rows_that_stand_aside_are_told_and_acknowledged(rig: Rig) -> None:
+    rig.database.kept = Kept(3, 40, 2, 50)
+    running(rig, stream("MintA"))
+    told = rig.status()
+    assert (told.rows_ahead, told.rows_ahead_since_us) == (3, 40)
+    assert (told.row_conflicts, told.row_conflicts_since_us) == (2, 50)
+
+    assert rig.ask(AcknowledgeKept("ahead")) == 3
+
+    told = rig.status()
+    assert (told.rows_ahead, told.row_conflicts) == (0, 2)
+
+
+def test_nothing_is_acknowledged_while_the_database_is_away(rig: Rig) -> None:
+    running(rig, stream("MintA"))
+    rig.database.away = psycopg.OperationalError("the server is gone")
+
+    assert rig.ask(AcknowledgeKept("ahead")) is None
+    assert rig.status().database == "away"
+
+
+def test_a_stream_that_begins_in_the_future_begins_now(rig: Rig) -> None:
+    now_us = rig.system.clock.now_us()
+    row = stream("MintA")
+    rig.database.set(
+        msgspec.structs.replace(row, started_us=now_us + 10, created_us=now_us + 5, rows_seq=7)
+    )
+
+    rig.start()
+
+    track = rig.told[1]
+    assert isinstance(track, TrackMint)
+    assert (track.started_us, track.created_us, track.rows_seq) == (now_us, now_us, 7)

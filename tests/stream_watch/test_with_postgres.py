@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.control import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
-from actors.domain import Mint
+from actors.domain import Mint, Session
 from actors.runtime import ArrivalClock, ChildSpec, System
 from actors.runtime.seeded import Probe
 from actors.stream_watch import (
@@ -26,6 +26,7 @@ from actors.stream_watch import (
     WatchState,
     WatchStatus,
 )
+from actors.stream_watch.reader import RowClock
 from db.migrate import migrate
 from settings import load
 from telemetry import Telemetry
@@ -78,7 +79,9 @@ class Service:
         )
 
     def _open_reader(self) -> Reader:
-        reader = PostgresReader.open(self.dsn)
+        reader = PostgresReader.open(
+            self.dsn, Session(0, 1, 0), RowClock(lambda: None, lambda _: None)
+        )
         if self.deaf:
             reader.listen = lambda: None  # type: ignore[method-assign]  # a pooler that swallows it
         return reader
@@ -152,8 +155,8 @@ def test_streams_that_are_there_at_the_start_are_told_behind_the_phases(
     )
     query(
         dsn,
-        "INSERT INTO coin_metrics (mint, timestamp, price_high) "
-        "VALUES ('A', '2026-01-01T00:05:00Z', 0.0000005)",
+        "INSERT INTO coin_metrics (mint, timestamp, window_start, price_high) "
+        "VALUES ('A', '2026-01-01T00:05:00Z', '2026-01-01T00:04:55Z', 0.0000005)",
     )
     with service(dsn, tmp_path) as running:
         running.wait_loaded()
