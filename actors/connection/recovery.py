@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from actors.connection.dispatch import Dispatch
     from actors.connection.history import History
+    from actors.connection.intake import Slice
     from actors.connection.journal_records import Record
     from actors.connection.recovery_state import RecoveryState
     from actors.connection.state import ConnectionState
@@ -206,9 +207,13 @@ class Recovery:
         coins: list[Coin] = []
         for frame in frames:
             event = decode(frame.data, frame.seq, frame.at_us)
-            if isinstance(event, Trade) and self._lies_in_rows(recovery, event):
-                trades.setdefault(event.mint, []).append(event)
-            elif frame.at_us >= recovery.needed_from_us and not self._has_ended(recovery, event):
+            trade = event.buy if isinstance(event, Coin) else event
+            in_rows = isinstance(trade, Trade) and self._lies_in_rows(recovery, trade)
+            if isinstance(trade, Trade) and in_rows:
+                trades.setdefault(trade.mint, []).append(trade)
+            if isinstance(event, Trade) and in_rows:
+                continue
+            if frame.at_us >= recovery.needed_from_us and not self._has_ended(recovery, event):
                 wanted.append(frame)
             elif isinstance(event, Coin):
                 coins.append(event)
@@ -297,10 +302,26 @@ class Recovery:
             state.recent,
         )
         if not recovery.is_past_tail:
-            recovery.trades += result.queued_trades
+            recovery.trades += result.queued_trades - self._take_out_known(recovery, result)
             for mint in result.routed:
                 self._cover(recovery, mint)
         self._dispatch.send(result)
+
+    def _take_out_known(self, recovery: RecoveryState, result: Slice) -> int:
+        """Take the buys out of a slice that lie in rows: their creates may still be needed."""
+        taken = 0
+        for mint, events in list(result.routed.items()):
+            left = [
+                event
+                for event in events
+                if not (isinstance(event, Trade) and self._lies_in_rows(recovery, event))
+            ]
+            taken += len(events) - len(left)
+            if left:
+                result.routed[mint] = left
+            else:
+                del result.routed[mint]
+        return taken
 
     def _move_on(self, recovery: RecoveryState, at_us: int) -> None:
         recovery.position_us = max(recovery.position_us, at_us)

@@ -122,7 +122,8 @@ def _age(entry: Lasting) -> tuple[int, str]:
 
 
 def _gone_on(finding: Finding, before: Lasting | None, now_us: int) -> Lasting:
-    since_us = now_us if finding.since_us is None else finding.since_us
+    # The database's clock may be ahead of ours: of rows that it dates, that is the very trouble.
+    since_us = now_us if finding.since_us is None else min(finding.since_us, now_us)
     if before is None:
         return Lasting(finding, now_us, since_us, now_us)
     since_us = min(since_us, before.since_us)

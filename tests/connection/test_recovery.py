@@ -390,6 +390,19 @@ def test_row_that_ends_later_says_nothing_about_trades_with_higher_numbers() -> 
     assert line.trades() == [6, 7]
 
 
+def test_a_creators_buy_that_lies_in_rows_is_remembered_and_its_create_told() -> None:
+    line = Probed(journal(create("A", s(1), SOL), *trades_of_a(2)))
+    line.begin(RouteMint(A, s(5), rows_seq=1))
+    line.recover()
+
+    (remembered,) = line.told[TRACKER_A].of(TradesRemembered)
+    assert [(each.arrived_us, each.in_create) for each in remembered.trades] == [(s(1), True)]
+    assert line.trades() == [2]
+    (coin,) = line.told[DISCOVERY].of(Coin)
+    assert (coin.mint, coin.buy) == (A, None)
+    assert line.system.ledger.read()[0] == 1
+
+
 def test_trades_from_before_a_row_without_a_number_lie_in_it() -> None:
     line = Probed(journal(*trades_of_a(1, 2, 6, 7)))
     line.begin(RouteMint(A, s(5), unnumbered_us=s(5)))

@@ -470,3 +470,12 @@ def test_oldest_problem_comes_first() -> None:
     assert [found.kind for found in problems(None, statuses)] == [
         "dead_letters", "clock", "database",
     ]  # fmt: skip
+
+
+def test_problem_dated_by_a_clock_that_is_ahead_is_there_now() -> None:
+    later_us = NOW_US + 3_600_000_000
+    ahead = watch(rows_ahead=3, rows_ahead_since_us=later_us)
+
+    found = problems(None, Statuses(watch=ahead))
+
+    assert [(each.kind, each.since_us) for each in found] == [("clock", NOW_US)]

@@ -70,6 +70,8 @@ def world(clock: Clock, dsn: str, tmp_path: Path) -> Iterator[World]:
     settings: dict[str, Any] = {"STORE_TRADES": True, **FROM_CREATE, **clock.environment}
     with World(tmp_path, dsn, MARKET, **settings) as world:
         yield world
+        # Shown when the test has failed.
+        print(world.service.log[-12_000:])
 
 
 def run(world: World, end: str, trades: int = TRADES) -> None:
