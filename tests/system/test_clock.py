@@ -7,6 +7,7 @@ journal with times in the future.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def world(clock: Clock, dsn: str, tmp_path: Path) -> Iterator[World]:
     with World(tmp_path, dsn, MARKET, **settings) as world:
         yield world
         # Shown when the test has failed.
-        print(world.service.log[-12_000:])
+        sys.stdout.write(world.service.log[-12_000:])
 
 
 def run(world: World, end: str, trades: int = TRADES) -> None:
