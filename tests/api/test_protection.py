@@ -267,6 +267,7 @@ def test_document_describes_every_path(lonely: FlaskClient) -> None:
         "/config/history",
         "/dossiers",
         "/dossiers/{id}",
+        "/problems/{kind}/acknowledge",
     }
 
 
