@@ -54,8 +54,8 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     signature: str
     trader: Wallet
     is_buy: bool
-    sol_lamports: int
-    """Net of fees, positive on both sides."""
+    sol_lamports: int | None
+    """Net of fees, positive on both sides; None when the frame did not say how much."""
     token_units: int
     price_sol: float | None
     """SOL for one token after the trade, or None when the frame gives no honest price."""

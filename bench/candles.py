@@ -71,7 +71,7 @@ def _trades() -> list[Trade]:
 def _frame(trade: Trade) -> dict[str, Any]:
     return {
         "txType": "buy" if trade.is_buy else "sell",
-        "solAmount": trade.sol_lamports / 1e9,
+        "solAmount": (trade.sol_lamports or 0) / 1e9,
         "vSolInBondingCurve": (trade.virtual_sol_lamports or 0) / 1e9,
         "vTokensInBondingCurve": (trade.virtual_token_units or 0) / 1e6,
         "traderPublicKey": trade.trader,

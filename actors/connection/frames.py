@@ -60,6 +60,13 @@ _CONTROL_CHARACTERS: Final = 500
 _AMM_POOLS: Final = frozenset({"pump-amm", "raydium", "raydium-cpmm"})
 """Pools whose reserves have the price as their ratio; launch pools such as `bonk` do not."""
 
+_CURVE_INITIAL_LAMPORTS: Final = 30 * LAMPORTS_PER_SOL
+"""Virtual SOL of a fresh curve of pump.fun: a constant of the protocol, none of it real."""
+_CURVE_PRODUCT: Final = 32_190_000_000 * LAMPORTS_PER_SOL * UNITS_PER_TOKEN
+"""Virtual SOL times virtual tokens of such a curve, at any time, in lamports and base units."""
+_PRODUCT_TOLERANCE: Final = 1_000_000
+"""The product may be off by this part: reserves are printed rounded."""
+
 _SOCIALS: Final = ("twitter", "telegram", "website", "discord")
 
 
@@ -105,7 +112,7 @@ class _TradeFrame(msgspec.Struct, tag_field="txType", rename="camel"):
     mint: str
     trader_public_key: str
     token_amount: float
-    sol_amount: float
+    sol_amount: float | None = None
     v_tokens_in_bonding_curve: float | None = None
     v_sol_in_bonding_curve: float | None = None
     sol_in_pool: float | None = None
@@ -206,7 +213,7 @@ def _trade(frame: _TradeFrame, seq: int, arrived_us: int, *, is_buy: bool) -> Tr
         signature=_identifier(frame.signature, _SIGNATURE_CHARACTERS),
         trader=Wallet(_identifier(frame.trader_public_key, _WALLET_CHARACTERS)),
         is_buy=is_buy,
-        sol_lamports=_lamports(frame.sol_amount),
+        sol_lamports=None if frame.sol_amount is None else _lamports(frame.sol_amount),
         token_units=_units(frame.token_amount),
         virtual_sol_lamports=None if v_sol is None else _lamports(v_sol),
         virtual_token_units=None if v_tokens is None else _units(v_tokens),
@@ -245,7 +252,7 @@ def _coin(obj: dict[str, Any], seq: int, arrived_us: int) -> Coin:
     mint = _mint(obj.get("mint"))
     creator = Wallet(_identifier(obj.get("traderPublicKey"), _WALLET_CHARACTERS))
     signature = _identifier(obj.get("signature"), _SIGNATURE_CHARACTERS)
-    sol_amount = _amount(obj.get("solAmount")) or 0.0
+    sol_amount = _amount(obj.get("solAmount"))
     token_amount = _amount(obj.get("initialBuy")) or 0.0
     v_sol = _amount(obj.get("vSolInBondingCurve"))
     v_tokens = _amount(obj.get("vTokensInBondingCurve"))
@@ -270,7 +277,7 @@ def _coin(obj: dict[str, Any], seq: int, arrived_us: int) -> Coin:
         signature=signature,
         trader=creator,
         is_buy=True,
-        sol_lamports=_lamports(sol_amount),
+        sol_lamports=_sol_of_first_buy(sol_amount, pool, virtual_sol, virtual_tokens),
         token_units=_units(token_amount),
         price_sol=price,
         virtual_sol_lamports=virtual_sol,
@@ -298,6 +305,23 @@ def _coin(obj: dict[str, Any], seq: int, arrived_us: int) -> Coin:
         buy=buy if buy.token_units > 0 else None,
         frame=coin_frame(obj),
     )
+
+
+def _sol_of_first_buy(
+    sol_amount: float | None, pool: str, v_sol_lamports: int | None, v_token_units: int | None
+) -> int | None:
+    """Give what the creator paid in lamports, from the reserves where the frame does not say it.
+
+    Only pump.fun's own curve, whose reserves have the known product, tells: the create is its first
+    event, so what lies above the initial 30 SOL is this buy. None: nobody knows.
+    """
+    if sol_amount is not None:
+        return _lamports(sol_amount)
+    if pool != "pump" or v_sol_lamports is None or v_token_units is None:
+        return None
+    error = abs(v_sol_lamports * v_token_units - _CURVE_PRODUCT)
+    paid = v_sol_lamports - _CURVE_INITIAL_LAMPORTS
+    return paid if paid > 0 and error * _PRODUCT_TOLERANCE <= _CURVE_PRODUCT else None
 
 
 def _social_count(obj: dict[str, Any]) -> int | None:
@@ -347,8 +371,9 @@ def _load(frame: bytes) -> dict[str, Any]:
 
 
 def _trade_frame(obj: dict[str, Any]) -> _TradeFrame:
-    token_amount, sol_amount = _amount(obj.get("tokenAmount")), _amount(obj.get("solAmount"))
-    if token_amount is None or sol_amount is None:
+    token_amount = _amount(obj.get("tokenAmount"))
+    if token_amount is None:
+        # It is part of the trade's identity: without it nobody could know the trade again.
         _reject(Reason.BAD_AMOUNT)
     pool = obj.get("pool")
     return _TradeFrame(
@@ -356,7 +381,7 @@ def _trade_frame(obj: dict[str, Any]) -> _TradeFrame:
         mint=obj.get("mint", ""),
         trader_public_key=obj.get("traderPublicKey", ""),
         token_amount=token_amount,
-        sol_amount=sol_amount,
+        sol_amount=_amount(obj.get("solAmount")),
         v_tokens_in_bonding_curve=_amount(obj.get("vTokensInBondingCurve")),
         v_sol_in_bonding_curve=_amount(obj.get("vSolInBondingCurve")),
         sol_in_pool=_helper(obj.get("solInPool")),

@@ -32,7 +32,7 @@ from actors.discovery.messages import (
     RouteClosed,
     RouteSwitched,
 )
-from actors.domain import Coin, Migration, Mint, Place, Trade
+from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import StreamStarted
 from actors.runtime import Actor, Flush, Message, SettingsChanged
@@ -117,13 +117,23 @@ class DiscoveryActor(Actor):
 
     def _create(self, coin: Coin) -> None:
         state = self._state
-        if coin.mint in state.recent or state.cache.get(coin.mint) is not None:
-            self._move_buy(coin, Place.DUPLICATE)
+        first = self._first_signature(coin.mint)
+        if first == coin.signature:
+            self._drop_buy(coin, Place.DUPLICATE, Drop.DUPLICATE_CREATE)
             self.context.telemetry.duplicates.inc(int(coin.buy is not None))
+        elif first is not None:
+            # The coin is known. What is new is the buy, a trade like any other.
+            if coin.buy is not None:
+                self._trade(coin.buy)
         elif coin.mint in state.tracked:
             self._tracked_coin(coin)
         else:
             self._new_coin(coin)
+
+    def _first_signature(self, mint: Mint) -> str | None:
+        """Give the signature that created a coin; None when no create of it is known."""
+        entry = self._state.cache.get(mint)
+        return self._state.recent.signature(mint) if entry is None else entry.coin.signature
 
     def _remember(self, coins: tuple[Coin, ...]) -> None:
         """Know coins that were dealt with before a restart: their names still count.
@@ -133,7 +143,7 @@ class DiscoveryActor(Actor):
         for coin in coins:
             if coin.mint in self._state.recent:
                 continue
-            self._state.recent.add(coin.mint)
+            self._state.recent.add(coin)
             if self._state.coin_filter.check(coin, coin.arrived_us) is None:
                 self.context.tell(N8N_WRITER, CoinDiscovered(coin))
 
@@ -153,14 +163,14 @@ class DiscoveryActor(Actor):
         if self._passes(coin):
             self._accept(coin)
         else:
-            self._move_buy(coin, Place.FILTERED)
+            self._drop_buy(coin, Place.FILTERED, Drop.FILTERED)
 
     def _passes(self, coin: Coin) -> bool:
         """Say whether the filter lets a coin pass, and remember that it was seen."""
         reason = self._state.coin_filter.check(coin, coin.arrived_us)
         if reason is not Reason.QUOTE_MINT:
             # A quote mint stands for any number of coins, so it is never "seen before".
-            self._state.recent.add(coin.mint)
+            self._state.recent.add(coin)
         if reason is not None:
             self.context.telemetry.coins_filtered.labels(reason=reason.value).inc()
             if reason is not Reason.QUOTE_MINT:
@@ -191,12 +201,14 @@ class DiscoveryActor(Actor):
         else:
             self.context.ledger.move(Place.QUEUED, Place.DUPLICATE)
             self.context.telemetry.duplicates.inc()
+            self._dropped(Drop.DUPLICATE_CACHED)
 
     def _uncached_trade(self, trade: Trade) -> None:
         if trade.mint in self._state.tracked:
             self._insist(trade.mint, (trade,))
         else:
             self.context.ledger.move(Place.QUEUED, Place.ORPHAN)
+            self._dropped(Drop.ORPHAN_UNCACHED)
 
     def _migration(self, migration: Migration) -> None:
         entry = self._state.cache.get(migration.mint)
@@ -208,7 +220,7 @@ class DiscoveryActor(Actor):
         elif migration.mint in self._state.tracked:
             self._insist(migration.mint, (migration,))
         else:
-            self._state.unknown_migrations += 1
+            self._dropped(Drop.UNKNOWN_MIGRATION)
 
     # The cache.
 
@@ -256,7 +268,7 @@ class DiscoveryActor(Actor):
     def _graduated(self, entry: CachedCoin) -> None:
         """Let go of a coin that left the curve before anybody wanted it; n8n was told of it."""
         self._state.cache.remove(entry.coin.mint)
-        self._let_go([entry], Place.EXPIRED, "graduated_in_cache")
+        self._let_go([entry], Drop.EXPIRED, "graduated_in_cache")
 
     def _change_rules(self) -> None:
         """Go by the settings in force: a shorter time or a smaller cache lets coins go at once."""
@@ -265,27 +277,28 @@ class DiscoveryActor(Actor):
         self._expire(self.context.feed_us())
 
     def _evicted(self, evicted: Sequence[CachedCoin]) -> None:
-        self._let_go(evicted, Place.EVICTED, "evicted")
+        self._let_go(evicted, Drop.EVICTED, "evicted")
         self.context.telemetry.cache_evictions.inc(len(evicted))
 
     def _expire_before(self, at_us: int) -> None:
         """Let go of what was too old when this event arrived: its timer may come behind it."""
-        if self._armed_us is not None and self._armed_us < at_us:
+        if self._armed_us is not None and self._armed_us <= at_us:
             self._expire(at_us)
 
     def _expire(self, at_us: int) -> None:
         self._armed_us = None
         cache = self._state.cache
-        self._let_go(cache.expire(at_us), Place.EXPIRED, "expired")
+        self._let_go(cache.expire(at_us), Drop.EXPIRED, "expired")
         self._evicted(cache.give_up(at_us))
         self._cache_changed()
 
-    def _let_go(self, entries: Sequence[CachedCoin], place: Place, note: str) -> None:
+    def _let_go(self, entries: Sequence[CachedCoin], drop: Drop, note: str) -> None:
         for entry in entries:
             self.context.note(entry.coin.mint, note, trades=len(entry.trades))
-            self.context.ledger.move(Place.CACHED, place, len(entry.trades))
+            self.context.ledger.move(Place.CACHED, Place(drop.value), len(entry.trades))
+            self._dropped(drop, len(entry.trades))
             self.context.tell(CONNECTION, UnwatchMint(entry.coin.mint))
-        if place is Place.EXPIRED:
+        if drop is Drop.EXPIRED:
             self._state.expired += len(entries)
             self.context.telemetry.cache_expirations.inc(len(entries))
 
@@ -354,6 +367,13 @@ class DiscoveryActor(Actor):
     def _move_buy(self, coin: Coin, place: Place) -> None:
         if coin.buy is not None:
             self.context.ledger.move(Place.QUEUED, place)
+
+    def _drop_buy(self, coin: Coin, place: Place, drop: Drop) -> None:
+        self._move_buy(coin, place)
+        self._dropped(drop, int(coin.buy is not None))
+
+    def _dropped(self, drop: Drop, events: int = 1) -> None:
+        self.context.telemetry.dropped.labels(reason=drop.value).inc(events)
 
     def _report(self, mint: Mint) -> CachedCoinReport | None:
         entry = self._state.cache.get(mint)

@@ -1,7 +1,7 @@
 """What discovery knows; it belongs to the name, not to the instance, and outlives restarts.
 
-Bounds: of creates, the newest `MAX_RECENT` mints are remembered; a create of an older one would
-count as new.
+Bounds: of creates, the newest `MAX_RECENT` mints are remembered, each with the signature of its
+first create; a create of an older one would count as new.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.discovery.coin_cache import CoinCache
 from actors.discovery.coin_filter import CoinFilter
-from actors.domain import FINISHED_PHASE, US_PER_SECOND, Mint, Phase
+from actors.domain import FINISHED_PHASE, US_PER_SECOND, Coin, Mint, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,15 +32,13 @@ class DiscoveryState:
             settings.spam_burst_threshold,
         )
         self.cache = CoinCache(settings.coin_cache_seconds * US_PER_SECOND, settings.coin_cache_max)
-        self.recent = RecentMints()
+        self.recent = RecentCreates()
         self.tracked: set[Mint] = set()
         """Mints whose trades go to a tracker; as many as there are trackers."""
         self.first_phase_id = 1
         self.discovered = 0
         self.activated = 0
         self.expired = 0
-        self.unknown_migrations = 0
-        """Migrations of mints that are neither cached nor tracked; nothing is done about them."""
 
     def reconfigure(self, settings: Settings) -> None:
         """Change the rules and keep what is known.
@@ -63,18 +61,22 @@ class DiscoveryState:
         )
 
 
-class RecentMints:
-    """The mints of the newest creates, at most `limit`; the oldest is forgotten first."""
+class RecentCreates:
+    """The newest mints, each with the signature that created it; past `limit` the oldest goes."""
 
     def __init__(self, limit: int = MAX_RECENT) -> None:
         self._limit = limit
-        self._mints: OrderedDict[Mint, None] = OrderedDict()
+        self._signatures: OrderedDict[Mint, str] = OrderedDict()
+
+    def signature(self, mint: Mint) -> str | None:
+        """Give the signature of a mint's first create; None when it is not remembered."""
+        return self._signatures.get(mint)
 
     def __contains__(self, mint: Mint) -> bool:
-        return mint in self._mints
+        return mint in self._signatures
 
-    def add(self, mint: Mint) -> None:
-        """Remember a mint; one that is known stays at its place."""
-        self._mints[mint] = None
-        if len(self._mints) > self._limit:
-            self._mints.popitem(last=False)
+    def add(self, coin: Coin) -> None:
+        """Remember a create; a mint that is known stays as it is."""
+        self._signatures.setdefault(coin.mint, coin.signature)
+        if len(self._signatures) > self._limit:
+            self._signatures.popitem(last=False)

@@ -213,6 +213,8 @@ class TrackerActor(Actor):
             case Mark.ADDED:
                 ledger.move(Place.QUEUED, Place.OPEN)
                 telemetry.trades_processed.inc()
+            case Mark.WITHOUT_AMOUNT:
+                telemetry.trades_without_amount.inc()
             case Mark.DUPLICATE:
                 ledger.move(Place.QUEUED, Place.DUPLICATE)
                 telemetry.duplicates.inc()

@@ -84,6 +84,7 @@ class OpenCandle:
         "price_open",
         "sell_volume_lamports",
         "trades",
+        "trades_without_amount",
         "virtual_sol_lamports",
         "whale_buy_lamports",
         "whale_sell_lamports",
@@ -110,6 +111,8 @@ class OpenCandle:
         self.num_whale_buys = self.num_whale_sells = 0
         self.num_micro_trades = 0
         self.chain_breaks = 0
+        self.trades_without_amount = 0
+        # They count as trades of their wallets, and in no figure that is an amount of SOL.
 
     @property
     def num_trades(self) -> int:
@@ -133,16 +136,15 @@ class OpenCandle:
 
     def add(self, trade: Trade) -> None:
         """Take a trade in."""
-        lamports = trade.sol_lamports
-        sold = 0
         if trade.is_buy:
-            self._add_buy(lamports)
+            self.num_buys += 1
         else:
-            self._add_sell(lamports)
-            sold = lamports
-        self._sold_by[trade.trader] = self._sold_by.get(trade.trader, 0) + sold
-        if lamports < MICRO_TRADE_LAMPORTS:
-            self.num_micro_trades += 1
+            self.num_sells += 1
+        self._sold_by.setdefault(trade.trader, 0)
+        if trade.sol_lamports is None:
+            self.trades_without_amount += 1
+        else:
+            self._add_amount(trade, trade.sol_lamports)
         if trade.price_sol is not None:
             self._add_price(trade.seq, trade.price_sol)
         if trade.virtual_sol_lamports is not None and trade.seq > self._reserves_seq:
@@ -155,8 +157,16 @@ class OpenCandle:
         if self.trades is not None:
             self.trades.append(trade)
 
+    def _add_amount(self, trade: Trade, lamports: int) -> None:
+        if lamports < MICRO_TRADE_LAMPORTS:
+            self.num_micro_trades += 1
+        if trade.is_buy:
+            self._add_buy(lamports)
+        else:
+            self._add_sell(lamports)
+            self._sold_by[trade.trader] += lamports
+
     def _add_buy(self, lamports: int) -> None:
-        self.num_buys += 1
         self.buy_volume_lamports += lamports
         self.max_buy_lamports = max(self.max_buy_lamports, lamports)
         if lamports >= self._whale_lamports:
@@ -164,7 +174,6 @@ class OpenCandle:
             self.whale_buy_lamports += lamports
 
     def _add_sell(self, lamports: int) -> None:
-        self.num_sells += 1
         self.sell_volume_lamports += lamports
         self.max_sell_lamports = max(self.max_sell_lamports, lamports)
         if lamports >= self._whale_lamports:
@@ -209,6 +218,7 @@ class OpenCandle:
         self.whale_sell_lamports += other.whale_sell_lamports
         self.num_micro_trades += other.num_micro_trades
         self.chain_breaks += other.chain_breaks
+        self.trades_without_amount += other.trades_without_amount
 
     def _merge_prices(self, other: OpenCandle) -> None:
         if other.price_open is None or other.price_close is None:
@@ -255,6 +265,7 @@ class OpenCandle:
             covered_us=closing.covered_us,
             chain_breaks=self.chain_breaks if closing.counts_breaks else 0,
             last_seq=self.last_seq,
+            trades_without_amount=self.trades_without_amount,
         )
 
     def _progress_pct(self, curve: Curve) -> float | None:

@@ -18,6 +18,8 @@ class Mark(Enum):
 
     ADDED = auto()
     """A trade went into a candle."""
+    WITHOUT_AMOUNT = auto()
+    """The trade that was added did not say how much SOL it moved."""
     DUPLICATE = auto()
     """A trade had been seen before, or lies in rows that are written already."""
     ORPHAN = auto()

@@ -427,6 +427,8 @@ class TrackerState:
         if window is None or candle is None:
             return effects
         effects.append(Mark.ADDED)
+        if trade.sol_lamports is None:
+            effects.append(Mark.WITHOUT_AMOUNT)
         if trade.arrived_us < window.start_us:
             effects += self._reach_back(window, trade.arrived_us)
         if not self._chain.follow(trade) and not self._is_mayhem:
@@ -525,7 +527,7 @@ class TrackerState:
 
     def _check(self, trade: Trade) -> None:
         self._check_mint(trade.mint)
-        if trade.sol_lamports < 0 or trade.token_units < 0 or trade.seq < 0:
+        if (trade.sol_lamports or 0) < 0 or trade.token_units < 0 or trade.seq < 0:
             raise ValueError(f"trade {trade.signature} holds a negative amount or number")
         price = trade.price_sol
         if price is not None and not 0 < price < _LARGEST_PRICE_SOL:

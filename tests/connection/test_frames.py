@@ -152,6 +152,59 @@ def test_creators_buy_inside_the_create_becomes_the_first_trade() -> None:
     )
 
 
+@pytest.mark.parametrize("said", [BUY, BUY | {"newTokenBalance": float("nan")}])
+@pytest.mark.parametrize("amount", ["absent", None])
+def test_trade_of_2024_without_an_amount_is_a_trade(
+    said: dict[str, Any], amount: str | None
+) -> None:
+    frame = without(said, "solAmount") if amount == "absent" else said | {"solAmount": None}
+
+    trade = read(without(frame, "pool") | {"txType": "sell"})
+
+    assert isinstance(trade, Trade)
+    assert (trade.is_buy, trade.sol_lamports, trade.pool) == (False, None, "pump")
+    assert trade.token_units == 7_066_624_744_305
+    assert trade.price_sol == 48.57005865853466 / 662753986.490062
+
+
+def test_trade_without_a_token_amount_cannot_be_known_again_and_is_malformed() -> None:
+    assert read(without(BUY, "tokenAmount")) == Malformed(Reason.BAD_AMOUNT)
+
+
+@pytest.mark.parametrize("pool", [{"pool": "pump"}, {}])
+def test_first_buy_of_2024_cost_what_lies_above_the_initial_reserves(pool: dict[str, str]) -> None:
+    frame = without(CREATE, "solAmount", "pool") | {
+        "initialBuy": 12_345_678.9,
+        "vTokensInBondingCurve": 1_060_654_321.1,
+        "vSolInBondingCurve": 30.349191704,
+    }
+
+    coin = read(frame | pool)
+
+    assert coin.buy.sol_lamports == 349_191_704
+    assert coin.buy.token_units == 12_345_678_900_000
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"pool": "bonk"},
+        {"vSolInBondingCurve": None},
+        {"vTokensInBondingCurve": None},
+        # Another curve: the product is off by more than a millionth.
+        {"vSolInBondingCurve": 32.0001},
+        # No SOL lies above the initial 30, or less than that.
+        {"vSolInBondingCurve": 30, "vTokensInBondingCurve": 1_073_000_000},
+        {"vSolInBondingCurve": 29, "vTokensInBondingCurve": 1_110_000_000},
+    ],
+)
+def test_first_buy_whose_amount_nobody_knows_has_none_not_0(unknown: dict[str, Any]) -> None:
+    coin = read(without(CREATE, "solAmount") | unknown)
+
+    assert coin.buy.sol_lamports is None
+    assert coin.buy.token_units == 67_062_500_000_000
+
+
 @pytest.mark.parametrize("amounts", [{"initialBuy": 0, "solAmount": 0}, None])
 def test_create_without_a_buy_has_none(amounts: dict[str, int] | None) -> None:
     frame = without(CREATE, "initialBuy", "solAmount") if amounts is None else CREATE | amounts
@@ -248,7 +301,7 @@ def test_wrong_types_of_helping_fields_are_survived() -> None:
 
 @pytest.mark.parametrize(
     "amount",
-    [-1, -0.001, 1e7, 1e300, float("nan"), float("inf"), "2", True, None, [], 10**400],
+    [-1, -0.001, 1e7, 1e300, float("nan"), float("inf"), "2", True, [], 10**400],
 )
 def test_dishonest_sol_amount_is_malformed(amount: object) -> None:
     assert read(json.dumps(BUY | {"solAmount": amount})) == Malformed(Reason.BAD_AMOUNT)

@@ -45,16 +45,17 @@ def coin(
     symbol: str = "ALP",
     with_buy: bool = True,
     virtual_sol: float = 30.5,
+    signature: str = "create1",
     social_count: int | None = None,
     frame: bytes | None = None,
 ) -> Coin:
-    buy = trade(mint, seq, at_s=at_s, signature=f"create{seq}", in_create=True)
+    buy = trade(mint, seq, at_s=at_s, signature=signature, in_create=True)
     return Coin(
         seq=seq,
         arrived_us=START_US + round(at_s * 1e6),
         mint=Mint(mint),
         creator=Wallet("Creator"),
-        signature=f"create{seq}",
+        signature=signature,
         name=name,
         symbol=symbol,
         uri="https://example.org/meta.json",

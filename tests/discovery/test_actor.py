@@ -16,7 +16,7 @@ from actors.discovery.messages import (
     RouteSwitched,
 )
 from actors.discovery.state import DiscoveryState
-from actors.domain import FeedEvent, Mint, Phase, Place, Trade
+from actors.domain import Drop, FeedEvent, Mint, Phase, Place, Trade
 from actors.n8n_writer.messages import CoinDiscovered
 from actors.postgres_writer.messages import StreamStarted
 from actors.routes import WriterRoutes
@@ -86,6 +86,12 @@ class House:
         assert isinstance(status, CacheStatus)
         return status
 
+    def dropped(self) -> dict[str, float]:
+        reasons = {
+            drop.value: self.value("mintwatch_dropped_total", reason=drop.value) for drop in Drop
+        }
+        return {reason: count for reason, count in reasons.items() if count}
+
     def value(self, name: str, **labels: str) -> float:
         return self.system.telemetry.value(name, **labels)
 
@@ -126,6 +132,53 @@ def test_create_seen_twice_changes_nothing_and_its_buy_is_a_duplicate(house: Hou
     assert len(house.connection.messages) == 1
     assert house.places() == {"cached": 1, "duplicate": 1}
     assert house.value("mintwatch_duplicates_total") == 1
+    assert house.dropped() == {"duplicate_create": 1}
+
+
+def test_second_create_under_another_signature_brings_only_its_buy(house: House) -> None:
+    house.receive(coin(), coin(seq=2, at_s=1, signature="create2", name="Beta"))
+
+    assert house.n8n.messages == [CoinDiscovered(coin())]
+    assert house.connection.messages == [WatchMint(A)]
+    assert house.places() == {"cached": 2}
+    assert house.dropped() == {}
+
+
+def test_second_create_of_a_tracked_coin_brings_its_buy_to_the_tracker(house: House) -> None:
+    tracker = house.system.probe("tracker:MintA")
+    house.receive(coin())
+    house.tell(RouteSwitched(A))
+    second = coin(seq=9, at_s=5, signature="create2")
+    house.receive(second)
+
+    assert tracker.messages[-1] == second.buy
+    assert tracker.of(CreatorBuy) == []
+    assert len(house.n8n.messages) == 1
+
+
+def test_second_create_of_a_filtered_coin_brings_a_trade_that_nobody_wants(house: House) -> None:
+    house.receive(coin(name="Rug me"), coin(seq=2, at_s=1, signature="create2"))
+
+    assert house.n8n.messages == []
+    assert house.places() == {"filtered": 1, "orphan": 1}
+    assert house.dropped() == {"filtered": 1, "orphan_uncached": 1}
+
+
+def test_buy_of_a_repeated_second_create_counts_once(house: House) -> None:
+    second = coin(seq=2, at_s=1, signature="create2")
+    house.receive(coin(), second, second)
+
+    assert house.places() == {"cached": 2, "duplicate": 1}
+    assert house.dropped() == {"duplicate_cached": 1}
+
+
+def test_trade_at_the_instant_a_coin_expires_is_too_late_whether_or_not_the_timer_came(
+    house: House,
+) -> None:
+    house.receive(coin())
+    house.receive(trade(seq=2, at_s=120))
+
+    assert house.places() == {"expired": 1, "orphan": 1}
 
 
 def test_create_of_a_coin_that_has_expired_does_not_come_back(house: House) -> None:
@@ -176,12 +229,14 @@ def test_trade_of_a_cached_coin_is_kept_once(house: House) -> None:
     house.receive(coin(), trade(seq=2, signature="s"), trade(seq=3, signature="s"))
 
     assert house.places() == {"cached": 2, "duplicate": 1}
+    assert house.dropped() == {"duplicate_cached": 1}
     assert house.status().cached_trades == 2
 
 
 def test_trade_of_an_unknown_mint_is_an_orphan(house: House) -> None:
     house.receive(trade("Nobody"))
     assert house.places() == {"orphan": 1}
+    assert house.dropped() == {"orphan_uncached": 1}
 
 
 def test_coin_expires_on_the_feed_clock_only(house: House) -> None:
@@ -195,6 +250,7 @@ def test_coin_expires_on_the_feed_clock_only(house: House) -> None:
 
     assert house.status().total == 0
     assert house.status().expired == 1
+    assert house.dropped() == {"expired": 2}
     assert house.connection.messages[-1] == UnwatchMint(A)
     assert house.value("unified_cache_expirations_total") == 1
     assert house.value("unified_cache_size") == 0
@@ -502,7 +558,7 @@ def test_migration_of_a_coin_on_its_way_to_a_tracker_is_handed_over_too(
 def test_migration_of_an_unknown_mint_is_counted_and_ignored(house: House) -> None:
     house.receive(migration("Nobody"))
 
-    assert house.state.unknown_migrations == 1
+    assert house.dropped() == {"unknown_migration": 1}
     assert house.connection.messages == house.n8n.messages == []
 
 

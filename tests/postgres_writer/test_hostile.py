@@ -166,7 +166,7 @@ def test_any_candle_with_any_trade_is_written_whole(dsn: str, closed: CandleClos
         (
             kept(trade.trader, 44),
             kept(trade.signature, 88),
-            Decimal(trade.sol_lamports).scaleb(-9),
+            Decimal(trade.sol_lamports or 0).scaleb(-9),
             Decimal(trade.token_units).scaleb(-6),
         )
     ]

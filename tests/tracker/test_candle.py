@@ -26,6 +26,31 @@ def test_volumes_are_exact_sums_of_lamports() -> None:
     assert candle.num_buys == 3
 
 
+def test_trades_without_an_amount_are_trades_and_in_no_figure_of_sol() -> None:
+    candle = close(
+        trade(seq=1, amount=2.0, trader="bob"),
+        trade(seq=2, amount=None, price=3e-7, reserves=(sol(40), None)),
+        trade(seq=3, amount=None, is_buy=False, trader="creator"),
+    )
+
+    assert (candle.num_buys, candle.num_sells, candle.unique_wallets) == (2, 1, 3)
+    assert (candle.price_high, candle.virtual_sol_lamports) == (3e-7, sol(40))
+    assert candle.trades_without_amount == 2
+    assert (candle.volume_lamports, candle.buy_volume_lamports) == (sol(2), sol(2))
+    assert (candle.max_single_buy_lamports, candle.max_single_sell_lamports) == (sol(2), 0)
+    assert (candle.num_whale_buys, candle.num_whale_sells, candle.num_micro_trades) == (1, 0, 0)
+    assert candle.dev_sold_lamports == 0
+
+
+def test_merged_candles_add_their_trades_without_an_amount() -> None:
+    first, second = (OpenCandle(YARDSTICK.whale_lamports) for _ in range(2))
+    first.add(trade(seq=1, amount=None))
+    second.add(trade(seq=2, amount=None))
+    first.merge(second)
+
+    assert (first.trades_without_amount, first.num_trades) == (2, 2)
+
+
 def test_prices_open_and_close_by_sequence_number() -> None:
     candle = close(
         trade(seq=3, price=2e-7), trade(seq=1, price=4e-7), trade(seq=9, price=1e-7),
