@@ -1,5 +1,12 @@
 """Reads a recording instead of the live feed, as fast as the rest of the system takes it.
 
+Guarantees: a recording gives the same rows each time, however far apart its frames are and however
+slow the machine is. Behind each slice the feed clock stands still until everything that follows
+from the slice has been done: coins activated and routed, trackers ended, the places of those that
+ended given to coins that waited for one.
+Relies on: the runtime, which says who has something to do. No message carries this, so none can be
+lost; a failed actor is waited for until it runs again, one in quarantine is not.
+
 A recording holds one JSON object a line, `{"received_at": <Unix seconds or null>, "message": <the
 frame>}`, in order of arrival; gzip when its name ends in `.gz`. Segments of the journal are
 recordings too: a frame that is no JSON stands there as base64 in `raw`, and facts about trackers
@@ -37,6 +44,13 @@ SLICE_FRAMES: Final = 256
 SLICE_US: Final = 50_000
 CONGESTED_AT: Final = 2_000
 """Below the bound of a tracker's mailbox: a recording can wait, and loses nothing by it."""
+FOLLOWERS: Final = frozenset({"connection", "discovery", "supervisor", "tracker"})
+"""Whoever decides which trade gets into which row. Writers only write, and may be behind."""
+SPINS: Final = 50
+"""Looks without a pause; most slices have been dealt with by then."""
+LOOK_S: Final = 0.001
+OVERDUE_S: Final = 10.0
+"""A slice is a millisecond's work; one that takes this long is worth a line in the log."""
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 _LATEST_S: Final = 253_402_300_800
 """The year 10000, behind which no calendar goes."""
@@ -145,6 +159,9 @@ class ReplayReader:
         self._ahead: Arrived | None = None
         self._broken: RecordingError | None = None
         """Why nothing follows; what came before it is handed on first."""
+        self._looks = 0
+        """How often somebody has been busy with the last slice."""
+        self._waits_since_s = 0.0
 
     def start(self) -> None:
         """Begin, or go on behind what another instance has handed on."""
@@ -166,9 +183,12 @@ class ReplayReader:
         self._frames = self._ahead = None
 
     def turn(self) -> None:
-        """Hand on one slice, or wait at most 50 ms for emptier mailboxes or for messages."""
+        """Hand on one slice, or wait at most 50 ms for the last one, for room or for messages."""
         if self._frames is None or self._is_congested():
             self._waiter.wait(LONGEST_WAIT_S)
+            return
+        if not self._has_settled():
+            self._waiter.wait(0.0 if self._looks < SPINS else LOOK_S)
             return
         arrived = self._next_slice(self._frames)
         if arrived:
@@ -187,6 +207,23 @@ class ReplayReader:
     def _is_congested(self) -> bool:
         self._state.is_congested = self._context.queued_events() > CONGESTED_AT
         return self._state.is_congested
+
+    def _has_settled(self) -> bool:
+        """Say whether everything that follows from the last slice has been done."""
+        is_untold = self._state.is_recovering
+        busy = "connection" if is_untold else self._context.busy(FOLLOWERS)
+        now_s = self._context.monotonic_s()
+        if busy is None:
+            self._looks = 0
+            return True
+        if self._looks == 0:
+            self._waits_since_s = now_s
+        self._looks += 1
+        if now_s - self._waits_since_s >= OVERDUE_S:
+            self._looks = 1
+            self._waits_since_s = now_s
+            self._context.log.warning("replay_waits", waits_for=busy, seconds=OVERDUE_S)
+        return False
 
     def _next_slice(self, frames: Iterator[Arrived]) -> list[Arrived]:
         gathered: list[Arrived] = []
@@ -212,8 +249,8 @@ class ReplayReader:
         # Time goes on to the slice first, so that what ends before it ends in front of it.
         self._dispatch.advance(arrived[0].at_us)
         stamped = [Arrived(self._dispatch.stamp_as(item.at_us), item.frame) for item in arrived]
-        self._state.replayed += len(stamped)
         result = self._dispatch.deliver(stamped)
+        self._state.replayed += len(stamped)
         self._cover(result)
         self._dispatch.tell(result)
         self._dispatch.advance(stamped[-1].at_us + 1)

@@ -88,6 +88,8 @@ class Cell:
         self.envelope: Envelope | None = None
         self.turn_started_ns: int | None = None
         self.turn_thread = 0
+        self.in_turn = False
+        """Whether a turn runs; set before it takes a message, so that none is ever out of sight."""
         self.blocked = False
         """Whether the running turn hangs, and its thread was replaced."""
         self.stall_reported_ns: int | None = None
@@ -138,10 +140,33 @@ class Cell:
             return self.renewal_requested or self.mailbox.deliverable
         return self.state is CellState.STARTING
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it does nothing, and will do nothing until somebody sends it something.
+
+        A held lane waits for something, and so does a failed actor that is started again. One that
+        hangs, is in quarantine or paused does not act before an operator does.
+        """
+        if self.blocked:
+            return True
+        if self.has_work or self.state in (CellState.STARTING, CellState.RESTARTING):
+            return False
+        if self.state is CellState.RUNNING and self.mailbox.held:
+            return False
+        # Behind the look into the mailbox: what a turn has taken out of it is seen here.
+        return not self.in_turn
+
     # A turn: the only place where an actor's code runs.
 
     def turn(self, messages: int = TURN_MESSAGES) -> None:
         """Start the instance if it has none, then hand it its share of the messages."""
+        self.in_turn = True
+        try:
+            self._turn(messages)
+        finally:
+            self.in_turn = False
+
+    def _turn(self, messages: int) -> None:
         if self.stop_requested:
             self._end()
             return

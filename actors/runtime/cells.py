@@ -32,6 +32,35 @@ class Cells:
     def __init__(self) -> None:
         self._cells: dict[str, Cell] = {}
         self._lock = threading.Lock()
+        self._leaving = 0
+        """How many have ended and the supervisor has not been told yet."""
+
+    def busy(self, kinds: frozenset[str]) -> str | None:
+        """Name an actor of these kinds that has something to do, or "timers"; None: all rest.
+
+        Timers are those that the feed clock has passed. The answer holds for an instant between two
+        looks: when all rest in both and nobody has handled anything in between, there was none of
+        them a message could have been on its way from. What others send is not foreseen.
+        """
+        first = self._look(kinds)
+        second = first if isinstance(first, str) else self._look(kinds)
+        if isinstance(second, str):
+            return second
+        return None if first == second else "somebody"
+
+    def _look(self, kinds: frozenset[str]) -> str | int:
+        """Name who is busy, else add up what was done so far."""
+        if not self.wheel.feed_at_rest():
+            return "timers"
+        if self._leaving:
+            return "an end"
+        done = self.wheel.fired
+        for cell in list(self._cells.values()):
+            if cell.spec.kind in kinds:
+                if not cell.is_at_rest:
+                    return cell.name
+                done += cell.handled
+        return done
 
     def running(self, name: str) -> bool:
         """Whether an actor of this name is there and has not ended."""

@@ -127,6 +127,10 @@ class Context:
         """Events that wait in all mailboxes together."""
         return self._system.load.events
 
+    def busy(self, kinds: frozenset[str]) -> str | None:
+        """Name an actor of these kinds that has something to do; None: all of them rest."""
+        return self._system.busy(kinds)
+
     def publish(self, status: Any) -> None:
         """Leave an immutable status where the supervisor and the API find it without a message."""
         self.cell.status = status

@@ -389,6 +389,7 @@ class System(Cells):
         Runs in the stopped actor's thread.
         """
         with self._lock:
+            self._leaving += 1
             if self._cells.get(cell.name) is cell:
                 del self._cells[cell.name]
         self.listeners.end(cell)
@@ -396,6 +397,8 @@ class System(Cells):
             self._undelivered(cell, envelope)
         if cell.name != SUPERVISOR:
             self.offer(SUPERVISOR, ChildStopped(name=cell.name, kind=cell.spec.kind))
+        with self._lock:
+            self._leaving -= 1
 
     def _undelivered(self, cell: Cell, envelope: Envelope) -> None:
         if envelope.reply_to is not None:

@@ -72,6 +72,10 @@ class TimerWheel:
         self._feed: list[tuple[int, int, _Timer]] = []
         self._cancelled = 0
         """How many timers of both heaps are cancelled."""
+        self._in_hand = 0
+        """How many were taken out and are not delivered yet."""
+        self.fired = 0
+        """How many were taken out so far; only grows."""
         self.feed_us = 0
 
     def after(
@@ -135,12 +139,20 @@ class TimerWheel:
             heap = self._feed
             return bool(heap) and heap[0][0] <= self.feed_us
 
+    def feed_at_rest(self) -> bool:
+        """Whether every timer that the feed clock has passed is in its owner's mailbox."""
+        with self._lock:
+            heap = self._feed
+            return not self._in_hand and not (heap and heap[0][0] <= self.feed_us)
+
     def fire(self) -> int:
         """Deliver at most a chunk of the timers that are due; return how many."""
         due = self._take_due(self._monotonic, self._monotonic_ns())
         due += self._take_due(self._feed, self.feed_us)
         for timer in due:
             timer.deliver(timer.message)
+        with self._lock:
+            self._in_hand -= len(due)
         return len(due)
 
     def _arm(self, heap: list[tuple[int, int, _Timer]], due: int, timer: _Timer) -> None:
@@ -184,6 +196,8 @@ class TimerWheel:
                 else:
                     self._forget(timer.owner, timer.key)
                     due.append(timer)
+            self._in_hand += len(due)
+            self.fired += len(due)
         return due
 
     def _shed(self, heap: list[tuple[int, int, _Timer]]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from actors.connection.messages import RouteMint, UnrouteMint
 from actors.control import CONNECTION, DISCOVERY, Outcome, TrackMint, tracker_name
 from actors.domain import Drop, Mint, Place
@@ -82,6 +84,8 @@ class Trackers:
         self._context.note(track.mint, "not_tracked", cause=cause, waits=waits)
 
     def _start(self, track: TrackMint) -> None:
+        if self._context.settings.replay_path is not None:
+            track = self._as_recorded(track)
         track = self._nursery.completed(track)
         pinned = track.mint in self._state.pins
         self._tree.start_child(self._nursery.spec(track, self._state.phases, pinned=pinned))
@@ -93,6 +97,17 @@ class Trackers:
         self._context.note(
             track.mint, "tracking", phase_id=track.phase_id, by=track.by, pinned=pinned
         )
+
+    def _as_recorded(self, track: TrackMint) -> TrackMint:
+        """Let a stream begin as it did when it was recorded, not as an earlier replay left it.
+
+        It passes on from the lowest phase to that of its age with the first event. Rows that are
+        there decide nothing: a replay comes to the same ones.
+        """
+        if track.by != "stream":
+            return track
+        first_id = min(phase.id for phase in self._state.phases if phase.is_regular)
+        return msgspec.structs.replace(track, phase_id=first_id, last_row_us=None)
 
     def untrack(self, mint: Mint, reason: str, *, ended: bool = False) -> None:
         """Let the tracker of a mint write what it holds and end."""
