@@ -54,7 +54,8 @@ class Trade(NamedTuple):
 
     at_us: int
     identity: Identity
-    lamports: int
+    lamports: int | None
+    """None: the frame does not say it."""
     price: float | None
     v_sol_lamports: int | None
 
@@ -125,20 +126,94 @@ def creators(lines: Iterable[Line]) -> dict[str, str]:
 def trades(lines: Iterable[Line]) -> list[Trade]:
     """List the trades in order of arrival, each once."""
     found: dict[Identity, Trade] = {}
-    created: set[str] = set()
     for line in lines:
-        kind, mint = line.frame.get("txType"), line.frame.get("mint", "")
-        if mint in QUOTE_MINTS:
-            continue
-        if kind in {"buy", "sell"}:
-            trade = _trade(line, kind, "tokenAmount")
+        for trade in trades_of(line):
             found.setdefault(trade.identity, trade)
-        elif kind == "create" and mint not in created:
-            created.add(mint)
-            if line.frame.get("initialBuy", 0) > 0:
-                trade = _trade(line, "buy", "initialBuy")
-                found.setdefault(trade.identity, trade)
     return list(found.values())
+
+
+def trades_of(line: Line) -> list[Trade]:
+    """Give the trade that a line holds, if it holds one that counts."""
+    kind = line.frame.get("txType")
+    if line.frame.get("mint", "") in QUOTE_MINTS:
+        return []
+    if kind in {"buy", "sell"}:
+        return [_trade(line, kind, "tokenAmount")]
+    if kind == "create" and (line.frame.get("initialBuy") or 0) > 0:
+        return [_trade(line, "buy", "initialBuy")]
+    return []
+
+
+class Outcome(NamedTuple):
+    """What becomes of a recording's trades when every coin is tracked from its create on."""
+
+    kept: list[Trade]
+    """Those that are in rows, in order of arrival."""
+    received: int
+    duplicates: int
+    orphans: int
+    """Of coins without a create before them, or behind the end of their coin."""
+    filtered: int
+    """Buys in creates that carry a quote mint."""
+
+
+def outcome(lines: Iterable[Line]) -> Outcome:
+    """Follow each coin from its create to its graduation, window by window."""
+    courses: dict[str, _Course] = {}
+    seen: set[Identity] = set()
+    kept: list[Trade] = []
+    counts: dict[str, int] = defaultdict(int)
+    for line in lines:
+        mint, kind = line.frame.get("mint", ""), line.frame.get("txType")
+        if mint in QUOTE_MINTS:
+            counts["filtered"] += kind == "create" and (line.frame.get("initialBuy") or 0) > 0
+            continue
+        if kind == "create":
+            courses.setdefault(mint, _Course(line.at_us))
+        course = courses.get(mint)
+        if kind == "migrate" and course is not None:
+            course.migrate(line.at_us)
+        for trade in trades_of(line):
+            if course is None or not course.takes(trade):
+                counts["orphans"] += 1
+            elif trade.identity in seen:
+                counts["duplicates"] += 1
+            else:
+                seen.add(trade.identity)
+                kept.append(trade)
+    left_out = counts["duplicates"], counts["orphans"], counts["filtered"]
+    return Outcome(kept, len(kept) + sum(left_out), *left_out)
+
+
+class _Course:
+    """Where the windows of one coin end, and whether it has."""
+
+    def __init__(self, created_us: int) -> None:
+        self.created_us = created_us
+        self.window_end_us = 0
+        self.is_graduating = False
+        self.end_us: int | None = None
+
+    def takes(self, trade: Trade) -> bool:
+        at_us = trade.at_us
+        if self.is_graduating and self.end_us is None:
+            self.end_us = self.window_end_us
+        if self.end_us is not None and at_us >= self.end_us:
+            return False
+        if at_us >= self.window_end_us:
+            minutes = (at_us - self.created_us) / 60_000_000
+            cell_us = (5 if minutes < 10 else 30 if minutes < 60 else 60) * 1_000_000
+            self.window_end_us = at_us - at_us % cell_us + cell_us
+        v_sol = trade.v_sol_lamports
+        if v_sol is not None and (v_sol - 30 * 10**9) * 1000 >= 995 * 85 * 10**9:
+            self.is_graduating = True
+        return True
+
+    def migrate(self, at_us: int) -> None:
+        if self.end_us is None:
+            begun_us = 0 if self.is_graduating else at_us
+            self.end_us = max(begun_us, self.window_end_us)
+        self.is_graduating = True
 
 
 def by_mint(found: Iterable[Trade]) -> dict[str, list[Trade]]:
@@ -151,18 +226,20 @@ def by_mint(found: Iterable[Trade]) -> dict[str, list[Trade]]:
 
 def figures(found: list[Trade], creator: str | None) -> Figures:
     """Add up trades of one mint, given in order of arrival."""
-    buys = [trade.lamports for trade in found if trade.identity.kind == "buy"]
-    sells = [trade.lamports for trade in found if trade.identity.kind == "sell"]
+    sides = [trade.identity.kind for trade in found]
+    known = [(trade, trade.lamports) for trade in found if trade.lamports is not None]
+    buys = [lamports for trade, lamports in known if trade.identity.kind == "buy"]
+    sells = [lamports for trade, lamports in known if trade.identity.kind == "sell"]
     prices = [trade.price for trade in found if trade.price is not None]
     reserves = [trade.v_sol_lamports for trade in found if trade.v_sol_lamports is not None]
     dev_sold = sum(
-        trade.lamports
-        for trade in found
+        lamports
+        for trade, lamports in known
         if trade.identity.kind == "sell" and trade.identity.trader == creator
     )
     return Figures(
-        num_buys=len(buys),
-        num_sells=len(sells),
+        num_buys=sides.count("buy"),
+        num_sells=sides.count("sell"),
         buy_lamports=sum(buys),
         sell_lamports=sum(sells),
         max_buy=max(buys, default=0),
@@ -224,10 +301,22 @@ def _trade(line: Line, kind: str, token_field: str) -> Trade:
     return Trade(
         line.at_us,
         identity,
-        _whole(frame["solAmount"], 9),
+        _lamports(frame),
         _price(frame, token_field),
         None if v_sol is None else _whole(v_sol, 9),
     )
+
+
+def _lamports(frame: Json) -> int | None:
+    """Take what the frame says, else what a first buy must have cost on pump.fun's own curve."""
+    if frame.get("solAmount") is not None:
+        return _whole(frame["solAmount"], 9)
+    v_sol, v_tokens = frame.get("vSolInBondingCurve"), frame.get("vTokensInBondingCurve")
+    if frame["txType"] != "create" or not v_sol or not v_tokens or frame.get("pool") == "bonk":
+        return None
+    ratio = Decimal(v_sol) * Decimal(v_tokens) / 32_190_000_000
+    paid = _whole(v_sol, 9) - 30 * 10**9
+    return paid if abs(ratio - 1) <= Decimal("1e-6") and paid > 0 else None
 
 
 def _whole(amount: Decimal | int, decimals: int) -> int:
@@ -243,6 +332,6 @@ def _price(frame: Json, token_field: str) -> float | None:
         return float(frame["solInPool"]) / float(frame["tokensInPool"])
     if frame.get("marketCapSol"):
         return float(frame["marketCapSol"]) / 1e9
-    if frame["solAmount"] >= Decimal("0.01") and frame[token_field] > 0:
+    if (frame.get("solAmount") or 0) >= Decimal("0.01") and frame[token_field] > 0:
         return float(frame["solAmount"]) / float(frame[token_field])
     return None
