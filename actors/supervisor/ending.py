@@ -60,12 +60,21 @@ class Ending:
             drain.exit_code = max(drain.exit_code, exit_code)
             return
         self._context.log.info("draining", cause=reason, deadline_s=drain.timeout_s)
+        self._name_who_waits()
         drain.begin(reason, exit_code, CONNECTION)
         self._arm_stage()
         self._trackers.resume_all()
         if self._does_not_flush(CONNECTION, StopReading()):
             self._close_routes()
             self.arrived(CONNECTION)
+
+    def _name_who_waits(self) -> None:
+        """Say that coins of a recording get no row: there is no next start that would go on."""
+        waiting = self._state.roster.waiting
+        if waiting and self._context.settings.replay_path is not None:
+            self._context.log.warning(
+                "coins_left_out", coins=waiting, cause="MAX_TRACKERS are tracked; raise it"
+            )
 
     def arrived(self, name: str) -> None:
         """Take note that somebody is done; the last one of a stage begins the next."""

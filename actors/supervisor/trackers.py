@@ -130,7 +130,8 @@ class Trackers:
         self._context.cancel(("revive", name))
         following = self._state.roster.ended(mint)
         self._count()
-        if following is not None:
+        # At the end every place becomes free, in no particular order: nobody moves up then.
+        if following is not None and not self._state.drain.active:
             self.track(following)
 
     def _write_off(self, mint: Mint, open_trades: int) -> None:

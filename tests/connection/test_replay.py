@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from actors.connection import (
     ConnectionActor,
@@ -30,13 +31,14 @@ from actors.control import (
 )
 from actors.discovery.messages import RouteClosed
 from actors.domain import Coin, FeedState, Mint, Place, Trade
-from actors.runtime.seeded import ProbeHandle, SeededSystem
+from actors.runtime import Budget, Exceeded
+from actors.runtime.seeded import Probe, ProbeHandle, SeededSystem
 from actors.tracker.messages import CoverageChanged
 from settings import Settings
 from tests.connection.test_frames import BUY, CREATE
 
 if TYPE_CHECKING:
-    from actors.runtime import Message
+    from actors.runtime import Context, Message
 
 A = Mint("MintA")
 RECORDINGS = Path(__file__).parent.parent / "recordings"
@@ -246,6 +248,65 @@ def test_full_mailboxes_make_the_replay_wait(tmp_path: Path) -> None:
     replay.turns()
 
     assert len(replay.discovery.of(Coin)) == 1
+
+
+def test_next_slice_waits_until_what_follows_from_the_last_one_is_done(tmp_path: Path) -> None:
+    # Given a recording with a quiet hour in it, and a tracker that waits for something
+    replay = Replay(record(tmp_path / "r.jsonl", (1.0, CREATE), (3_600.0, buy(A))))
+    tracker = tracker_name(A)
+    replay.system.start(tracker, lambda context: Probe(context, [], None))
+    mailbox = replay.system._cells[tracker].mailbox
+    replay.tell(StartReading())
+    replay.turns()
+    mailbox.hold()
+
+    # When the reader has its turns
+    replay.turns(100)
+
+    # Then the clock stands right behind the create, and goes on once nobody waits
+    assert replay.system.wheel.feed_us == 1_000_001
+    mailbox.release()
+    replay.turns()
+    assert replay.system.wheel.feed_us == 3_600_000_001
+
+
+def test_actor_in_quarantine_is_not_waited_for(tmp_path: Path) -> None:
+    replay = Replay(record(tmp_path / "r.jsonl", (1.0, CREATE), (2.0, buy(A))))
+    replay.system.start(
+        tracker_name(A), failing, exceeded=Exceeded.QUARANTINE, budget=Budget(0, 60.0)
+    )
+    replay.tell(StartReading())
+
+    replay.turns(2)
+
+    assert replay.system.state_of(tracker_name(A)) == "quarantined"
+    assert replay.system.wheel.feed_us == 2_000_001
+
+
+def test_long_wait_is_logged_with_who_is_waited_for(tmp_path: Path) -> None:
+    replay = Replay(record(tmp_path / "r.jsonl", (1.0, CREATE), (2.0, buy(A))))
+    replay.system._cells[DISCOVERY].mailbox.hold()
+    replay.tell(StartReading())
+
+    with structlog.testing.capture_logs() as logs:
+        replay.turns()
+        replay.system.advance(10)
+        replay.turns()
+
+    assert [log for log in logs if log["event"] == "replay_waits"] == [
+        {
+            "event": "replay_waits",
+            "log_level": "warning",
+            "actor": "connection",
+            "waits_for": "discovery",
+            "seconds": 10.0,
+        }
+    ]
+    assert replay.discovery.of(Coin) == []
+
+
+def failing(_: Context) -> Probe:
+    raise RuntimeError("it cannot start")
 
 
 def test_broken_recording_ends_the_replay_with_its_reason(tmp_path: Path) -> None:

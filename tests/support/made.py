@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CURVE = 32_190_000_000
-_NO_ENDS = {"graduate_share": 0.0, "instant_share": 0.0}
 
 
 def creates(path: Path, coins: int, seconds_apart: float) -> Path:
@@ -51,8 +50,8 @@ def _create(number: int) -> dict[str, Any]:
 
 def quiet(path: Path, trades: int = 816, minutes: int = 104) -> Path:
     """Write a market of a minute or two, cut up by quiet stretches of 0 to 20 minutes."""
-    random = Random(816)  # noqa: S311 - a repeatable recording, no secret
-    config = MarketConfig(coins=60, create_rate_per_s=0.6, trades_per_second=8.0, **_NO_ENDS)
+    random = Random(816)
+    config = MarketConfig(coins=60, create_rate_per_s=0.6, trades_per_second=8.0)
     frames = Market(104, config).frames(110_000_000)
     ends = [index for index, frame in enumerate(frames) if frame.kind in {"buy", "sell"}]
     frames = frames[: ends[trades - 1] + 1]
@@ -74,16 +73,15 @@ def quiet(path: Path, trades: int = 816, minutes: int = 104) -> Path:
 
 def dense(path: Path, seconds: int = 5, events_per_s: int = 1_000) -> Path:
     """Write a market of 120 coins with so many trades a second."""
-    config = MarketConfig(
-        coins=120, create_rate_per_s=60.0, trades_per_second=float(events_per_s), **_NO_ENDS
-    )
+    config = MarketConfig(coins=120, create_rate_per_s=60.0, trades_per_second=float(events_per_s))
     record_market(path, 1_000, seconds, config)
     return path
 
 
-def simulated(path: Path, seconds: int = 420) -> Path:
-    """Write the simulator's measured market: everything that it sends, graduations too."""
-    record_market(path, 7, seconds, MarketConfig(graduate_share=0.2, instant_share=0.05))
+def simulated(path: Path, seconds: int = 420, graduate_share: float = 0.2) -> Path:
+    """Write the simulator's measured market, with everything that it sends."""
+    config = MarketConfig(graduate_share=graduate_share, instant_share=graduate_share / 4)
+    record_market(path, 7, seconds, config)
     return path
 
 

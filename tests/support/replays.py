@@ -1,8 +1,9 @@
-"""`FEED=replay:FILE` through the real service in the test's own process, as often as one likes."""
+"""Recordings through the real service in the test's own process, as often as one likes."""
 
 from __future__ import annotations
 
 import io
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,12 @@ from supervisor import Service
 from telemetry import Redactor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from actors.runtime import System
+
+    Meanwhile = Callable[[Service, System, threading.Event], None]
 
 _TABLES = ("coin_metrics", "coin_streams", "discovered_coins", "coin_transactions", "feed_gaps")
 _NUMBERED = {"id"}
@@ -29,21 +35,40 @@ class Replayed(NamedTuple):
     """Where the trades are; places without any are left out."""
 
 
-def run_in_process(dsn: str, folder: Path, **given: object) -> Replayed:
-    """Run the service until it ends by itself."""
+def run_in_process(
+    dsn: str,
+    folder: Path,
+    meanwhile: Meanwhile | None = None,
+    **given: object,
+) -> Replayed:
+    """Run the service until it ends, and `meanwhile` something in another thread.
+
+    That is given an event which is set at the end of the drain.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     values = {"STATE_DIR": folder, "API_PORT": 0, "DB_DSN": dsn, "STORE_TRADES": True, **given}
     environ = {name: str(value) for name, value in values.items()}
     service = Service(load(environ, None), environ, Redactor(()), out=io.StringIO())
     try:
         service.start()
-        exit_code = service.wait()
         system = service._system
         assert system is not None
+        ended = threading.Event()
+        other = threading.Thread(target=meanwhile or _nothing, args=(service, system, ended))
+        other.start()
+        try:
+            exit_code = service.wait()
+        finally:
+            ended.set()
+            other.join()
         received, places = system.ledger.read()
     finally:
         service.stop()
     return Replayed(exit_code, received, {place: n for place, n in places.items() if n})
+
+
+def _nothing(_service: Service, _system: System, _ended: threading.Event) -> None:
+    return None
 
 
 def contents(dsn: str) -> dict[str, list[Any]]:
