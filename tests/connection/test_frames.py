@@ -13,15 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.connection.frames import (
-    ControlFrame,
-    Malformed,
-    Reason,
-    Unknown,
-    _lamports,
-    _units,
-    decode,
-)
+from actors.connection.fields import lamports, units
+from actors.connection.frames import ControlFrame, Malformed, Reason, Unknown, decode
 from actors.connection.texts import clean_text
 from actors.domain import Coin, Migration, Mint, Trade, Wallet
 
@@ -474,7 +467,7 @@ def test_recorded_session_holds_what_its_description_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sol", "lamports"),
+    ("sol", "expected"),
     [
         (37.136464234500004, 37_136_464_235),
         (37.1364642345, 37_136_464_234),
@@ -485,11 +478,11 @@ def test_recorded_session_holds_what_its_description_says() -> None:
         (1_999_999.123456789, 1_999_999_123_456_789),
     ],
 )
-def test_amounts_are_rounded_as_the_decimals_they_are_printed_as(sol: float, lamports: int) -> None:
-    assert _lamports(sol) == lamports
+def test_amounts_are_rounded_as_the_decimals_they_are_printed_as(sol: float, expected: int) -> None:
+    assert lamports(sol) == expected
 
 
 @given(st.floats(0, 1e7, exclude_max=True), st.floats(0, 1e12, exclude_max=True))
 def test_every_amount_is_the_nearest_integer_of_its_decimal(sol: float, tokens: float) -> None:
-    assert _lamports(sol) == int(Decimal(repr(sol)).scaleb(9).to_integral_value())
-    assert _units(tokens) == int(Decimal(repr(tokens)).scaleb(6).to_integral_value())
+    assert lamports(sol) == int(Decimal(repr(sol)).scaleb(9).to_integral_value())
+    assert units(tokens) == int(Decimal(repr(tokens)).scaleb(6).to_integral_value())
