@@ -40,6 +40,7 @@ BUSY: dict[str, Make] = {
     "816 trades in 104 minutes": made.quiet,
     "1,000 events a second": made.dense,
     "frames of 2024": made.of_2024,
+    "creates that come twice": made.creates_twice,
     "creates and migrations": lambda _: recording("session"),
 }
 ENDING: dict[str, Make] = {"coins that graduate": made.simulated}

@@ -48,6 +48,20 @@ def _create(number: int) -> dict[str, Any]:
     }
 
 
+def creates_twice(path: Path) -> Path:
+    """Write creates that come again: under the same signature, and under another one."""
+    lines = []
+    for number in range(20):
+        first = _create(number)
+        again = first | {"signature": f"Again{number}", "name": "Somebody else", "solAmount": 0.25}
+        for place, frame in enumerate((first, first, again, again)):
+            # 3 of 4 coins hear of the repetition once their first window is over.
+            at_s = 1_700_000_000 + number * 40 + place * (number % 4) * 3
+            lines.append((at_s, json.dumps(frame).encode()))
+    path.write_bytes(b"".join(recording_line(*line) for line in sorted(lines)))
+    return path
+
+
 def quiet(path: Path, trades: int = 816, minutes: int = 104) -> Path:
     """Write a market of a minute or two, cut up by quiet stretches of 0 to 20 minutes."""
     random = Random(816)
