@@ -19,6 +19,7 @@ import psycopg
 import pykka
 import structlog
 
+from actors.connection.bearings import DRAINED
 from actors.connection.journal import JournalWriter
 from actors.connection.journal_inspect import frames_of
 from actors.control import SUPERVISOR, Drain
@@ -28,6 +29,7 @@ from actors.runtime.clocks import STEP_US
 from actors.supervisor.accounts import trades_in
 from actors.supervisor.book import StateDirBook
 from actors.supervisor.gauges import show_journal, show_runtime
+from actors.supervisor.letter_file import LetterFile
 from actors.supervisor.timelines import Timelines
 from actors.tree import Tree
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
@@ -278,6 +280,9 @@ class Service:
 
     def _start_tree(self, system: System, dsn: str) -> None:
         journal = self._make_journal()
+        if journal is not None:
+            # Behind the end of everybody who writes to it, and before it is closed.
+            self._stack.callback(self._note_drained, system, journal)
         folder = self.settings.state_dir
         tree = self._tree = Tree(
             system,
@@ -289,7 +294,7 @@ class Service:
             finished=self._finish,
             clock_offset_us=lambda: self._clock_offset_us,
         )
-        system.on_dead_letter = _accountant(system)
+        system.on_dead_letter = _accountant(system, LetterFile(folder, self._redactor.text))
         system.on_beyond_help = self._give_up
         self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
         self._telemetry.on_scrape(
@@ -345,6 +350,13 @@ class Service:
         self._stack.callback(journal.close)
         return journal
 
+    def _note_drained(self, system: System, journal: JournalWriter) -> None:
+        """Tell an audit that everything received is in rows or on disk, if the books say so."""
+        on_the_way = (Place.QUEUED, Place.OPEN, Place.PARKED)
+        is_drained = self._finished.is_set() and self._exit_code == 0
+        if is_drained and not any(system.ledger.count(place) for place in on_the_way):
+            journal.note_at_end(DRAINED)
+
     def _close_system(self, system: System) -> None:
         late = system.close(_CLOSE_S)
         if late:
@@ -371,8 +383,9 @@ def _places(settings: Settings, database: str, port: int) -> list[tuple[str, str
     ]
 
 
-def _accountant(system: System) -> Callable[[DeadLetter], None]:
+def _accountant(system: System, letters: LetterFile) -> Callable[[DeadLetter], None]:
     def enter(letter: DeadLetter) -> None:
+        letters.write(letter)
         kind = letter.actor.partition(":")[0]
         system.telemetry.dead_letters.labels(kind=kind).inc()
         system.telemetry.dropped.labels(reason=Drop.DEAD_LETTER.value).inc()

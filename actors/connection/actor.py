@@ -134,8 +134,8 @@ class ConnectionActor(Actor):
                 self._routing.close(mint, ended=ended)
             case WatchMint(mint=mint):
                 self._state.subscriptions.watch(mint)
-            case UnwatchMint(mint=mint):
-                self._unwatch(mint)
+            case UnwatchMint(mint=mint, from_seq=from_seq):
+                self._unwatch(mint, from_seq)
             case Resubscribe(mint=mint, in_doubt=in_doubt):
                 self._resubscribe(mint, in_doubt=in_doubt)
             case StartReading():
@@ -186,7 +186,9 @@ class ConnectionActor(Actor):
         if self._reader is not None and not self._state.has_stopped:
             self._reader.cover(route.mint)
 
-    def _unwatch(self, mint: Mint) -> None:
+    def _unwatch(self, mint: Mint, from_seq: int | None) -> None:
+        if from_seq is not None:
+            self._dispatch.note_hand_over(mint, from_seq)
         self._state.recent.discard(mint)
         self._state.subscriptions.unwatch(mint, self.context.monotonic_s())
 

@@ -21,6 +21,10 @@ RELEASED: Final = "released"
 STARTED: Final = "tracker_started"
 STOPPED: Final = "tracker_stopped"
 LEFT_OUT: Final = "frame_left_out"
+HANDED_OVER: Final = "handed_over"
+"""The coin cache has given a mint's trades to its tracker, from the number `from_seq` on."""
+DRAINED: Final = "drained"
+"""The process has ended in order: all that was received is in rows or on disk."""
 MEMORY_US: Final = 600 * US_PER_SECOND
 """Trackers remember trades for this long, discovery names for less."""
 SEARCH_RECORDS: Final = 4_096

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from actors.connection.bearings import LEFT_OUT, MEMORY_US, RELEASED, STARTED, STOPPED
+from actors.connection.bearings import HANDED_OVER, LEFT_OUT, MEMORY_US, RELEASED, STARTED, STOPPED
 from actors.connection.intake import Arrived, Slice, sort_slice
 from actors.connection.journal_records import Fact
 from actors.connection.messages import FeedReport
@@ -196,6 +196,10 @@ class Dispatch:
             self._note(STOPPED, mint, ended=ended)
         else:
             self._note(STOPPED, mint, ended=ended, through_seq=through_seq)
+
+    def note_hand_over(self, mint: Mint, from_seq: int) -> None:
+        """Note for an audit which trades from before the route went to the tracker as well."""
+        self._note(HANDED_OVER, mint, from_seq=from_seq)
 
     def end_route(self, mint: Mint, at_us: int) -> None:
         """Tell the tracker that no event of the mint follows."""

@@ -207,6 +207,11 @@ class JournalWriter:
         self._trouble.lose(len(records) - max(0, written - len(gap)))
         self._fail("cannot append to the journal", error)
 
+    def note_at_end(self, name: str) -> None:
+        """Append a fact at the time of the last record; nothing where this process wrote none."""
+        if self._opened is not None:
+            self.append((Fact(self._last_seq, self._last_us, name),))
+
     def maintain(self) -> None:
         """Do the upkeep once, where no thread does it: sync, compress, remove.
 

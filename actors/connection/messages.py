@@ -47,9 +47,14 @@ class WatchMint(Message, frozen=True):
 
 
 class UnwatchMint(Message, frozen=True):
-    """Discovery no longer holds the coin. Data lane. A routed mint stays subscribed."""
+    """Discovery no longer holds the coin. Data lane. A routed mint stays subscribed.
+
+    `from_seq` is set when the coin went to its tracker: the number of the first cached trade that
+    was handed over, 0 when there was none. The journal notes it.
+    """
 
     mint: Mint
+    from_seq: int | None = None
 
 
 class Resubscribe(Message, frozen=True):

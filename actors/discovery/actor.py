@@ -346,7 +346,8 @@ class DiscoveryActor(Actor):
         self.context.ledger.move(Place.CACHED, Place.QUEUED, len(entry.trades))
         self._insist(mint, (*entry.trades, *last, HandOverDone(mint, entry.coin)))
         self.context.note(mint, "handed_over", trades=len(entry.trades))
-        self.context.tell(CONNECTION, UnwatchMint(mint))
+        from_seq = entry.trades[0].seq if entry.trades else 0
+        self.context.tell(CONNECTION, UnwatchMint(mint, from_seq))
         self._state.activated += 1
         self.context.telemetry.cache_activations.inc()
         self._cache_changed()

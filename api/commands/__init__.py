@@ -1,4 +1,4 @@
-"""Commands that ask a running service over its API."""
+"""Commands that ask a running service over its API, and the audit, which reads for itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.commands.acknowledge import acknowledge
 from api.commands.actors import actors
+from api.commands.audit import audit_command
 from api.commands.coins import tap, tracker, why
 from api.commands.config import config
 from api.commands.letters import dead_letters
@@ -25,6 +26,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     resize,
     config,
     dead_letters,
+    audit_command,
 )
 """All of them, for the command line's root."""
 

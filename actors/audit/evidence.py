@@ -1,0 +1,87 @@
+"""What explains that a trade is in no row: the spool, and the file of dead letters.
+
+Read beside a running service. Everything blocks on the disk; what cannot be read is a remark, never
+an error.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from actors.audit.books import Span, Spans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SPOOL: Final = "spool.sqlite"
+LETTERS: Final = ("dead-letters.jsonl.1", "dead-letters.jsonl")
+_BUSY_S: Final = 1.0
+
+
+def spooled_windows(state_dir: Path, remarks: list[str]) -> Spans:
+    """List, by mint, the windows of candles that wait on disk for the database."""
+    path = state_dir / SPOOL
+    if not path.exists():
+        return {}
+    found: dict[str, list[Span]] = {}
+    try:
+        # Read only, so that its owner notices nothing: readers of a WAL keep nobody waiting.
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as db:
+            for (payload,) in db.execute("SELECT payload FROM entries WHERE kind = 'CandleClosed'"):
+                _note_candle(payload, found)
+    except sqlite3.Error as error:
+        remarks.append(f"the spool cannot be read ({error}): candles in it count as missing")
+    return {mint: tuple(spans) for mint, spans in found.items()}
+
+
+def _note_candle(payload: bytes, found: dict[str, list[Span]]) -> None:
+    with suppress(msgspec.DecodeError, KeyError, TypeError):
+        candle = msgspec.msgpack.decode(payload)["candle"]
+        span = (candle["window_start_us"], candle["timestamp_us"])
+        found.setdefault(candle["mint"], []).append(span)
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """What the file of dead letters says, by mint."""
+
+    windows: dict[str, tuple[Span, ...]] = {}
+    trades: dict[str, frozenset[Span]] = {}
+    """By number and arrival."""
+
+
+def dead_letters(state_dir: Path, remarks: list[str]) -> DeadLetters:
+    """Read both files of dead letters; a line that is damaged, or half written, is left out."""
+    windows: dict[str, list[Span]] = {}
+    trades: dict[str, set[Span]] = {}
+    for name in LETTERS:
+        for letter in _lines(state_dir / name, remarks):
+            with suppress(KeyError, TypeError, ValueError):
+                for mint, seq, at_us in letter["trades"]:
+                    trades.setdefault(mint, set()).add((seq, at_us))
+                for mint, start_us, end_us in letter["windows"]:
+                    windows.setdefault(mint, []).append((start_us, end_us))
+    return DeadLetters(
+        {mint: tuple(spans) for mint, spans in windows.items()},
+        {mint: frozenset(keys) for mint, keys in trades.items()},
+    )
+
+
+def _lines(path: Path, remarks: list[str]) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                with suppress(ValueError):
+                    letter = json.loads(line)
+                    if isinstance(letter, dict):
+                        yield letter
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        remarks.append(f"{path.name} cannot be read ({error.strerror}): it explains nothing")
