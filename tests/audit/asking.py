@@ -25,7 +25,9 @@ class Answer(NamedTuple):
         return {verdict: self.found[verdict] for verdict in verdicts if self.found[verdict]}
 
 
-def run_audit(state_dir: Path, dsn: str, *args: str, **settings: object) -> subprocess.CompletedProcess[str]:
+def run_audit(
+    state_dir: Path, dsn: str, *args: str, **settings: object
+) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(state_dir),
