@@ -18,6 +18,7 @@ CONNECTION: Final = "connection"
 DISCOVERY: Final = "discovery"
 N8N_WRITER: Final = "n8n-writer"
 STREAM_WATCH: Final = "stream-watch"
+AUDITOR: Final = "auditor"
 
 
 def tracker_name(mint: Mint) -> str:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from actors.audit.actor import AuditorActor
+from actors.audit.state import AuditorState
 from actors.connection import ConnectionActor, ConnectionState
 from actors.connection.journal_reader import JournalReader
 from actors.connection.journal_tail import Tail
-from actors.control import CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, SUPERVISOR
+from actors.control import AUDITOR, CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, SUPERVISOR
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND, Drop, Session
@@ -21,7 +23,7 @@ from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterSt
 from actors.postgres_writer.leftovers import Leftovers, read_leftovers, reassign_spool
 from actors.postgres_writer.state import Parking
 from actors.routes import WriterRoutes
-from actors.runtime import Budget, ChildSpec, System
+from actors.runtime import Budget, ChildSpec, Exceeded, System
 from actors.spool import Spool, SpoolError
 from actors.stream_watch import (
     PostgresReader,
@@ -120,8 +122,10 @@ class Tree:
             self._discovery(),
             # Reads nothing until the supervisor knows every stream and says so.
             self._connection(),
-            # Last: its first reading sets everything going.
+            # Its first reading sets everything going.
             self._stream_watch(),
+            # Last: it looks on. A recording that is replayed leaves no journal to look into.
+            *(() if self._journal is None else (self._auditor(),)),
         ]
 
     def _supervisor(self) -> ChildSpec:
@@ -220,6 +224,17 @@ class Tree:
                 by_seconds=round(by_us / US_PER_SECOND, 3),
                 cause="the clock of an earlier run was ahead",
             )
+
+    def _auditor(self) -> ChildSpec:
+        state = AuditorState(self.state.started_us)
+        return ChildSpec(
+            name=AUDITOR,
+            kind="auditor",
+            actor=AuditorActor,
+            make=lambda context: AuditorActor(context, state, self._dsn),
+            # Nobody needs it to go on: it ends alone, and stays visible.
+            exceeded=Exceeded.QUARANTINE,
+        )
 
     # What actors need from outside.
 

@@ -19,6 +19,7 @@ ORDER: Final = (
     "postgres-writer",
     "n8n-writer",
     "stream-watch",
+    "auditor",
 )
 """Kinds below the supervisor, as they stand in the tree."""
 _ROOT: Final = "supervisor"

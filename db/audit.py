@@ -154,14 +154,19 @@ class AuditQueries:
         return {mint: tuple(spans) for mint, spans in found.items()}
 
     def some_mints(self, from_us: int, to_us: int, limit: int) -> list[str]:
-        """Choose at random some of the coins that have windows of ours ending in a time."""
+        """Choose coins at random: `limit` with windows that end in a time, and `limit` active ones.
+
+        The active ones show what has no row at all.
+        """
         found = self._conn.execute(
             """
-            SELECT mint FROM (SELECT DISTINCT mint FROM coin_metrics WHERE timestamp > %s
+            (SELECT mint FROM (SELECT DISTINCT mint FROM coin_metrics WHERE timestamp > %s
                 AND timestamp <= %s AND window_start IS NOT NULL) AS traded
-            ORDER BY random() LIMIT %s
+            ORDER BY random() LIMIT %s)
+            UNION
+            (SELECT token_address FROM coin_streams WHERE is_active ORDER BY random() LIMIT %s)
             """,
-            (to_datetime(from_us), to_datetime(to_us), limit),
+            (to_datetime(from_us), to_datetime(to_us), limit, limit),
         )
         return [row[0] for row in found]
 

@@ -9,7 +9,7 @@
 | N8N_*, BATCH_SIZE, BATCH_TIMEOUT | with the next request or batch | a batch on disk keeps its members |
 | COIN_CACHE_*, BAD_NAMES_PATTERN, SPAM_BURST_*, ACTIVATION* | with the next coin | decided for each coin alone |
 | SOL_RESERVES_*, WHALE_THRESHOLD_SOL, KOTH_MARKET_CAP_SOL, AGE_CALCULATION_OFFSET_MIN | with each coin's next window | one candle is counted by one rule |
-| ATH_FLUSH_INTERVAL, WATCHDOG_SECONDS, STALL_SECONDS, QUARANTINE_SECONDS, WHY_KEEP_HOURS, DRAIN_TIMEOUT | at once | they are read when a wait begins |
+| ATH_FLUSH_INTERVAL, WATCHDOG_SECONDS, STALL_SECONDS, QUARANTINE_SECONDS, WHY_KEEP_HOURS, DRAIN_TIMEOUT, AUDIT_INTERVAL | at once | they are read when a wait begins |
 | LOG_LEVEL | at once | nothing is kept of it |
 | DB_DSN | by a restart | rows of one mint must not be under way to two databases |
 | DB_POOL_*, DB_STATEMENT_TIMEOUT | by a restart | connections are opened with them |

@@ -125,6 +125,8 @@ class Settings(BaseSettings):
     """How long the timeline of a coin is kept once it is not tracked any more. At most 30 days,
     because it is kept in memory."""
     drain_timeout: Seconds = 20.0
+    audit_interval: SecondsOrNever = 60.0
+    """Between two samples that the auditor takes; 0: never."""
 
     journal_fsync: Fsync = "second"
     journal_max_mb: Megabytes = 5120

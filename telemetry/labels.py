@@ -14,6 +14,7 @@ ACTOR_KINDS: Final = (
     "postgres-writer",
     "n8n-writer",
     "stream-watch",
+    "auditor",
 )
 ACTOR_STATES: Final = (
     "starting", "running", "restarting", "quarantined", "paused", "blocked", "stopped",
@@ -38,6 +39,10 @@ PLACES: Final = (
 N8N_ERRORS: Final = ("timeout", "connection", "status", "refused", "redirect")
 DB_ERRORS: Final = ("retry", "split", "dead")
 JOURNAL_STATES: Final = ("ok", "failed", "full", "closed", "off")
+AUDIT_VERDICTS: Final = (
+    "ok", "missing", "different", "overlap", "extra", "pending", "explained", "unchecked",
+)  # fmt: skip
+"""As `actors.audit.report.Verdict` has them."""
 DROP_REASONS: Final = (
     "duplicate_tracked", "duplicate_cached", "duplicate_create", "remembered",
     "orphan_unwanted", "orphan_uncached", "orphan_ended", "expired", "evicted", "filtered",

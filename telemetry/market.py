@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from telemetry.instruments import Instruments
 from telemetry.labels import (
+    AUDIT_VERDICTS,
     DROP_REASONS,
     FEED_STATES,
     FILTER_REASONS,
@@ -173,6 +174,11 @@ class MarketMetrics(Instruments):
         )
         self.ledger = self._gauges(
             "mintwatch_ledger", "Received trades by where they are.", place=PLACES
+        )
+        self.audit_windows = self._counters(
+            "mintwatch_audit_windows",
+            "Windows, and runs of trades in no window, that the auditor has looked at.",
+            verdict=AUDIT_VERDICTS,
         )
         self.ledger_received = self._gauge(
             "mintwatch_ledger_received", "Trades the ledger has received."

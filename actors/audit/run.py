@@ -8,11 +8,12 @@ repetitions (10 minutes) and the longest window; nothing older is opened.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from actors.audit.books import MEMORY_US, US_PER_SECOND, Books, Evidence, Rules
+from actors.audit.books import LAG_US, MEMORY_US, US_PER_SECOND, Books, Evidence, Rules
 from actors.audit.evidence import dead_letters, spooled_windows
 from actors.audit.figures import Row
 from actors.audit.reading import read_frame
@@ -36,6 +37,7 @@ WINDOW_US: Final = 60 * US_PER_SECOND
 """The longest window there is, as long as nobody says otherwise."""
 ROWS_US: Final = 3_600 * US_PER_SECOND
 """Rows are read from so long before the journal on; what they hold is unchecked."""
+_MINTS: Final = re.compile(rb'"mint"\s*:\s*"([^"]*)"')
 FOREVER_US: Final = 2**62
 _GRADUATION: Final = 0.995
 
@@ -84,13 +86,16 @@ class Question(msgspec.Struct, frozen=True):
     full_sol: float = 85.0
 
 
-def audit(state_dir: Path, rows: Rows | None, question: Question) -> Generator[None, None, Report]:
+def audit(
+    state_dir: Path, rows: Rows | None, question: Question, *, released: int | None = None
+) -> Generator[None, None, Report]:
     """Audit in steps; give the report at the end.
 
     Args:
         state_dir: Where the journal, the spool and the dead letters lie.
         rows: None: the database does not answer, and only what waits can be told.
         question: What to audit.
+        released: As `released_us` gives it, if that is known already; never a later time.
 
     Yields:
         After every `STEP_RECORDS` records, and after each reading of rows.
@@ -98,20 +103,44 @@ def audit(state_dir: Path, rows: Rows | None, question: Question) -> Generator[N
     Raises:
         psycopg.Error: What `rows` raises.
     """
-    return (yield from _Run(state_dir, rows, question).steps())
+    return (yield from _Run(state_dir, rows, question, released).steps())
+
+
+def released_us(folder: Path, begin_us: int) -> Generator[None, None, int]:
+    """Find how far everything is in rows, on disk or given up; 0: nobody has said so.
+
+    Looks in the newest segment of the journal, then from `begin_us` on.
+
+    Yields:
+        Now and then.
+    """
+    newest_us = max((segment.first_us for segment in list_segments(folder)), default=0)
+    found_us = 0
+    for since_us in (newest_us, begin_us):
+        for number, record in enumerate(JournalReader(folder).records(since_us=since_us)):
+            if isinstance(record, Fact):
+                found_us = max(found_us, _released_by(record))
+            if number % (8 * STEP_RECORDS) == 0:
+                yield
+        if found_us:
+            break
+    return found_us
 
 
 class _Run:
     """One pass."""
 
-    def __init__(self, state_dir: Path, rows: Rows | None, question: Question) -> None:
+    def __init__(
+        self, state_dir: Path, rows: Rows | None, question: Question, released: int | None
+    ) -> None:
         self._state_dir = state_dir
         self._folder = state_dir / JOURNAL
         self._rows = rows
         self._question = question
+        self._released = released
         self._reader = JournalReader(self._folder)
         self._report = Report()
-        self._needles = [mint.encode() for mint in question.mints or ()]
+        self._needles = frozenset(mint.encode() for mint in question.mints or ())
         self._loaded_us = 0
         self._position_us = 0
         self._damages = 0
@@ -124,19 +153,22 @@ class _Run:
         covered_us = self._covered_from_us(begin_us)
         if covered_us is None:
             return self._report
-        released_us = yield from self._released_us(begin_us)
+        released = self._released
+        if released is None:
+            released = yield from released_us(self._folder, begin_us)
         self._books = Books(
-            self._rules(covered_us), self._evidence(released_us, begin_us), self._report
+            self._rules(covered_us), self._evidence(released, begin_us), self._report
         )
         self._report.from_us = max(covered_us, self._question.since_us)
         self._loaded_us = max(0, begin_us - ROWS_US)
         for number, record in enumerate(self._reader.records(since_us=begin_us), 1):
-            if record.at_us >= self._question.until_us:
+            # What ends a tracking, or begins it, comes behind its trades.
+            if record.at_us >= self._question.until_us + LAG_US:
                 break
             self._take(record)
             if number % STEP_RECORDS == 0:
                 yield
-        self._load(min(self._position_us + 1, self._question.until_us))
+        self._load(self._position_us + 1)
         self._books.settle(self._position_us, to_the_end=True)
         self._report.to_us = self._position_us
         return self._report
@@ -168,27 +200,13 @@ class _Run:
             return None
         return max(begin_us, segments[0].first_us) if segments else None
 
-    def _released_us(self, begin_us: int) -> Generator[None, None, int]:
-        """Find how far everything is in rows or on disk: in the newest segment, else anywhere."""
-        newest_us = list_segments(self._folder)[-1].first_us
-        released_us = 0
-        for since_us in (newest_us, begin_us):
-            for number, record in enumerate(JournalReader(self._folder).records(since_us=since_us)):
-                if isinstance(record, Fact):
-                    released_us = max(released_us, _released_by(record))
-                if number % (8 * STEP_RECORDS) == 0:
-                    yield
-            if released_us:
-                break
-        return released_us
-
-    def _evidence(self, released_us: int, begin_us: int) -> Evidence:
+    def _evidence(self, released: int, begin_us: int) -> Evidence:
         remarks = self._report.remarks
         letters = dead_letters(self._state_dir, remarks)
         spooled = spooled_windows(self._state_dir, remarks)
         rows = self._rows
         return Evidence(
-            released_us=released_us,
+            released_us=released,
             rows_readable=rows is not None,
             tracked=frozenset() if rows is None else rows.tracked_before(begin_us),
             spooled=spooled,
@@ -234,7 +252,7 @@ class _Run:
         )
 
     def _take_frame(self, frame: Frame) -> None:
-        if self._needles and not self._may_be_asked_for(frame.data):
+        if self._question.mints is not None and not self._may_be_asked_for(frame.data):
             return
         seen = read_frame(frame.data, frame.seq, frame.at_us)
         if seen is None or not self._is_asked_for(seen.mint):
@@ -246,7 +264,7 @@ class _Run:
 
     def _may_be_asked_for(self, data: bytes) -> bool:
         # A mint can be hidden from a search by escaped characters.
-        return b"\\" in data or any(needle in data for needle in self._needles)
+        return b"\\" in data or not self._needles.isdisjoint(_MINTS.findall(data))
 
     def _is_asked_for(self, mint: str | None) -> bool:
         wanted = self._question.mints

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.connection.messages import ReleaseJournal
-from actors.control import CONNECTION, DISCOVERY, N8N_WRITER
+from actors.control import AUDITOR, CONNECTION, DISCOVERY, N8N_WRITER
 from actors.domain import US_PER_SECOND
 from actors.runtime import Message
 from actors.supervisor.retention import needed_from_us
@@ -77,7 +77,8 @@ class Keeping:
         writers = [status(name) for name in self._writers()]
         cache, n8n, feed = status(DISCOVERY), status(N8N_WRITER), status(CONNECTION)
         # One that handles nothing keeps its open window until it is revived, resumed or ended.
-        broken = {report.name for report in reports if report.state in _STANDING_STILL}
+        # The auditor holds none.
+        broken = {report.name for report in reports if report.state in _STANDING_STILL} - {AUDITOR}
         since = self._state.quarantined_us
         for name in broken - since.keys():
             since[name] = self._state.released_us or feed_us

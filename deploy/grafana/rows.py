@@ -74,6 +74,7 @@ ROWS: Final = (
             Panel("Window end to commit", ("window_to_commit_seconds",)),
             Panel("Trades in open candles", ("buffer_size",)),
             Panel("Ledger by place", ("ledger",)),
+            Panel("Windows audited", ("audit_windows",)),
             Panel("Trades the ledger has received", ("ledger_received",), "stat"),
             Panel("Breaks in the chain of reserves", ("chain_breaks",)),
             Panel("Left the straight way", ("dropped",)),

@@ -56,7 +56,7 @@ def in_candle(times: int) -> None:
         else:
             add(candle, trade)
 
-    OpenCandle.add = wrong  # type: ignore[method-assign]
+    OpenCandle.add = wrong  # type: ignore[method-assign, assignment]
 
 
 def in_tracker(change: Callable[[Trade], Trade]) -> None:
@@ -69,7 +69,7 @@ def in_tracker(change: Callable[[Trade], Trade]) -> None:
             return add(state, change(trade))
         return add(state, trade)
 
-    TrackerState.add = wrong  # type: ignore[method-assign]
+    TrackerState.add = wrong  # type: ignore[method-assign, assignment]
 
 
 def in_writer() -> None:
@@ -84,7 +84,7 @@ def in_writer() -> None:
             return None
         return receive(writer, message)
 
-    PostgresWriterActor.on_receive = wrong  # type: ignore[method-assign]
+    PostgresWriterActor.on_receive = wrong  # type: ignore[method-assign, assignment]
 
 
 def poison() -> None:
@@ -100,7 +100,7 @@ def poison() -> None:
             raise ValueError("this trade is poison")
         return add(state, trade)
 
-    TrackerState.add = wrong  # type: ignore[method-assign]
+    TrackerState.add = wrong  # type: ignore[method-assign, assignment]
 
 
 def _later(trade: Trade) -> Trade:
