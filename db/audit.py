@@ -121,15 +121,21 @@ class AuditQueries:
         )
         return dict(found.fetchall())
 
-    def tracked_before(self, at_us: int) -> frozenset[str]:
-        """Name the coins that are active, and had a row of ours that ended by this time."""
+    def tracked_before(self, at_us: int, mints: Sequence[str] | None) -> frozenset[str]:
+        """Name the coins that are active, and had a row of ours that ended by this time.
+
+        Args:
+            at_us: Microseconds UTC.
+            mints: Of these alone; None: of all.
+        """
         found = self._conn.execute(
             """
-            SELECT s.token_address FROM coin_streams s WHERE s.is_active AND EXISTS (
+            SELECT s.token_address FROM coin_streams s WHERE s.is_active
+            AND (%(mints)s::text[] IS NULL OR s.token_address = ANY(%(mints)s)) AND EXISTS (
                 SELECT 1 FROM coin_metrics m WHERE m.mint = s.token_address
-                AND m.window_start IS NOT NULL AND m.timestamp <= %s)
+                AND m.window_start IS NOT NULL AND m.timestamp <= %(at)s)
             """,
-            (to_datetime(at_us),),
+            {"at": to_datetime(at_us), "mints": None if mints is None else list(mints)},
         )
         return frozenset(row[0] for row in found)
 

@@ -288,7 +288,7 @@ class Books:
         """Say whether nothing that is known of a mint can matter any more."""
         if book.tracked or book.told or book.rows or book.loose:
             return False
-        return all(at_us < position_us - MEMORY_US for at_us in book.recent.values())
+        return next(reversed(book.recent.values()), 0) < position_us - MEMORY_US
 
     def _judge_row(self, held: _Held, book: _Book, position_us: int) -> None:
         row, mint = held.row, held.row.mint

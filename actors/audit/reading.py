@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from hashlib import blake2b
 from typing import Any, Final
@@ -40,10 +41,12 @@ _CURVE_START_SOL: Final = 30
 _CURVE_PRODUCT: Final = 32_190_000_000
 _CURVE_TOLERANCE: Final = Decimal("1e-6")
 
+_USUAL_DIGITS: Final = 28
+"""As many as decimals keep by default."""
 _SIGNATURE: Final = 88
 _WALLET: Final = 44
 _POOL: Final = 20
-_MINT: Final = 64
+_MINT: Final = re.compile(r"[!-~]{1,64}")
 _LARGEST_FRAME: Final = 16 * 1024 * 1024
 
 
@@ -85,7 +88,7 @@ def read_frame(data: bytes, seq: int, at_us: int) -> Seen | None:
         if len(data) > _LARGEST_FRAME:
             return None
         data.decode("utf-8")
-        frame = json.loads(data, parse_float=Decimal, parse_constant=_no_number)
+        frame = _DECODER.decode(data.decode(json.detect_encoding(data)))
         return _seen(frame, seq, at_us) if isinstance(frame, dict) else None
     except (_UnusableError, ValueError, ArithmeticError, RecursionError):
         return None
@@ -94,6 +97,9 @@ def read_frame(data: bytes, seq: int, at_us: int) -> Seen | None:
 def _no_number(text: str) -> str:
     """Keep NaN and the infinities as texts, so that they are wrong, not missing."""
     return text
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)
 
 
 def _seen(frame: dict[str, Any], seq: int, at_us: int) -> Seen | None:
@@ -223,18 +229,18 @@ def _scaled(amount: Decimal | int, decimals: int, bound: int) -> int:
     """Round an amount of at least 0 and below `bound` to its smallest unit."""
     if not 0 <= amount < bound:
         raise _UnusableError
+    if isinstance(amount, int):
+        return amount * int(10**decimals)
+    if len(amount.as_tuple().digits) <= _USUAL_DIGITS:
+        return int(amount.scaleb(decimals).to_integral_value(ROUND_HALF_EVEN))
     with localcontext() as context:
-        # A frame may print more digits than the 28 that decimals usually keep.
-        context.prec = max(28, len(Decimal(amount).as_tuple().digits) + decimals)
-        exact = Decimal(amount).scaleb(decimals)
-        return int(exact.to_integral_value(ROUND_HALF_EVEN))
+        # Nothing is rounded before the end, however many digits a frame prints.
+        context.prec = len(amount.as_tuple().digits) + decimals
+        return int(amount.scaleb(decimals).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _mint(value: object) -> str:
-    is_mint = isinstance(value, str) and 1 <= len(value) <= _MINT
-    if not is_mint or not isinstance(value, str):
-        raise _UnusableError
-    if not all("!" <= character <= "~" for character in value):
+    if not isinstance(value, str) or _MINT.fullmatch(value) is None:
         raise _UnusableError
     return value
 
@@ -261,5 +267,6 @@ def _identity(
     units: int,
 ) -> bytes:
     """Make one short key of everything by which a trade is known (128 bits)."""
-    text = json.dumps((signature, mint, trader, is_buy, units))
-    return blake2b(text.encode("ascii"), digest_size=16).digest()
+    # None of the texts holds a NUL.
+    text = f"{signature}\0{mint}\0{trader}\0{is_buy}\0{units}"
+    return blake2b(text.encode(), digest_size=16).digest()

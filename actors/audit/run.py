@@ -66,7 +66,7 @@ class Rows(Protocol):
     def creators(self, mints: Sequence[str]) -> Mapping[str, str]:
         """Who created these coins."""
 
-    def tracked_before(self, at_us: int) -> frozenset[str]:
+    def tracked_before(self, at_us: int, mints: Sequence[str] | None) -> frozenset[str]:
         """Coins that are active, and had rows by then."""
 
     def set_aside(self, from_us: int) -> Mapping[str, tuple[tuple[int, int], ...]]:
@@ -117,10 +117,10 @@ def released_us(folder: Path, begin_us: int) -> Generator[None, None, int]:
     newest_us = max((segment.first_us for segment in list_segments(folder)), default=0)
     found_us = 0
     for since_us in (newest_us, begin_us):
-        for number, record in enumerate(JournalReader(folder).records(since_us=since_us)):
+        for number, record in enumerate(JournalReader(folder).steps(since_us=since_us)):
             if isinstance(record, Fact):
                 found_us = max(found_us, _released_by(record))
-            if number % (8 * STEP_RECORDS) == 0:
+            if record is None or number % (8 * STEP_RECORDS) == 0:
                 yield
         if found_us:
             break
@@ -161,7 +161,10 @@ class _Run:
         )
         self._report.from_us = max(covered_us, self._question.since_us)
         self._loaded_us = max(0, begin_us - ROWS_US)
-        for number, record in enumerate(self._reader.records(since_us=begin_us), 1):
+        for number, record in enumerate(self._reader.steps(since_us=begin_us), 1):
+            if record is None:
+                yield
+                continue
             # What ends a tracking, or begins it, comes behind its trades.
             if record.at_us >= self._question.until_us + LAG_US:
                 break
@@ -208,7 +211,7 @@ class _Run:
         return Evidence(
             released_us=released,
             rows_readable=rows is not None,
-            tracked=frozenset() if rows is None else rows.tracked_before(begin_us),
+            tracked=frozenset() if rows is None else rows.tracked_before(begin_us, self._mints()),
             spooled=spooled,
             dead_windows=letters.windows,
             dead_trades=letters.trades,
@@ -240,9 +243,7 @@ class _Run:
         if self._rows is None or to_us <= self._loaded_us:
             self._loaded_us = max(self._loaded_us, to_us)
             return
-        wanted = self._question.mints
-        mints = None if wanted is None else sorted(wanted)
-        found = self._rows.rows(self._loaded_us, to_us, mints)
+        found = self._rows.rows(self._loaded_us, to_us, self._mints())
         self._loaded_us = to_us
         new = {row.mint for row in found} - self._asked
         self._asked |= new
@@ -250,6 +251,10 @@ class _Run:
         self._books.add_rows(
             (msgspec.convert(row, Row, from_attributes=True) for row in found), creators
         )
+
+    def _mints(self) -> list[str] | None:
+        wanted = self._question.mints
+        return None if wanted is None else sorted(wanted)
 
     def _take_frame(self, frame: Frame) -> None:
         if self._question.mints is not None and not self._may_be_asked_for(frame.data):

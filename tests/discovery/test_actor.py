@@ -300,7 +300,7 @@ def test_route_switched_hands_the_tracker_every_cached_trade_and_the_create(hous
         HandOverDone(A, coin()),
     ]
     assert house.places() == {"queued": 3}
-    assert house.connection.messages[-1] == UnwatchMint(A)
+    assert house.connection.messages[-1] == UnwatchMint(A, from_seq=1)
     assert house.value("unified_cache_activations_total") == 1
     assert house.status() == CacheStatus(
         total=0,
