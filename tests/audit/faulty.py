@@ -112,6 +112,7 @@ def _on_the_other_side(trade: Trade) -> Trade:
 
 
 def _by_one_lamport(trade: Trade) -> Trade:
+    assert trade.sol_lamports is not None
     return msgspec.structs.replace(trade, sol_lamports=trade.sol_lamports + 1)
 
 
