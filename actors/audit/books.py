@@ -110,14 +110,17 @@ class _Book:
     def knows(self, trade: SeenTrade) -> bool:
         """Say whether the trade came before, and remember it."""
         recent = self.recent
-        while recent and next(iter(recent.values())) < trade.at_us - MEMORY_US:
-            recent.popitem(last=False)
+        self.forget_before(trade.at_us - MEMORY_US)
         if trade.identity in recent:
             return True
         recent[trade.identity] = trade.at_us
         if len(recent) > MEMORY_TRADES:
             recent.popitem(last=False)
         return False
+
+    def forget_before(self, at_us: int) -> None:
+        while self.recent and next(iter(self.recent.values())) < at_us:
+            self.recent.popitem(last=False)
 
     def spanning(self, at_us: int) -> list[_Held]:
         return [held for held in self.rows if held.row.start_us <= at_us < held.row.end_us]
@@ -271,8 +274,9 @@ class Books:
                 else:
                     open_rows.append(held)
             book.rows = open_rows
+            book.forget_before(position_us - MEMORY_US)
             book.loose = [trade for trade in book.loose if self._keeps(mint, trade, loose_us)]
-            if self._is_done_with(book, position_us):
+            if not (book.tracked or book.told or book.rows or book.loose or book.recent):
                 del self._books[mint]
 
     def _keeps(self, mint: str, trade: SeenTrade, before_us: int) -> bool:
@@ -282,13 +286,6 @@ class Books:
             self._say_trade(mint, trade, self._explanation(mint, trade))
             return False
         return trade.at_us >= before_us - CACHED_US
-
-    @staticmethod
-    def _is_done_with(book: _Book, position_us: int) -> bool:
-        """Say whether nothing that is known of a mint can matter any more."""
-        if book.tracked or book.told or book.rows or book.loose:
-            return False
-        return next(reversed(book.recent.values()), 0) < position_us - MEMORY_US
 
     def _judge_row(self, held: _Held, book: _Book, position_us: int) -> None:
         row, mint = held.row, held.row.mint

@@ -16,25 +16,36 @@ import msgspec
 from actors.audit.books import Span, Spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SPOOL: Final = "spool.sqlite"
 LETTERS: Final = ("dead-letters.jsonl.1", "dead-letters.jsonl")
+_SPOOLED: Final = "SELECT payload FROM entries WHERE kind = 'CandleClosed' AND is_wanted(key)"
 _BUSY_S: Final = 1.0
 
 
-def spooled_windows(state_dir: Path, remarks: list[str]) -> Spans:
-    """List, by mint, the windows of candles that wait on disk for the database."""
+def spooled_windows(
+    state_dir: Path, remarks: list[str], mints: Sequence[str] | None = None
+) -> Spans:
+    """List, by mint, the windows of candles that wait on disk for the database.
+
+    Args:
+        state_dir: Where the spool lies.
+        remarks: Gets a sentence when it cannot be read.
+        mints: Of these alone; None: of all.
+    """
     path = state_dir / SPOOL
     if not path.exists():
         return {}
     found: dict[str, list[Span]] = {}
+    wanted = None if mints is None else frozenset(mints)
     try:
         # Read only, so that its owner notices nothing: readers of a WAL keep nobody waiting.
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as db:
-            for (payload,) in db.execute("SELECT payload FROM entries WHERE kind = 'CandleClosed'"):
+            db.create_function("is_wanted", 1, lambda key: wanted is None or key in wanted)
+            for (payload,) in db.execute(_SPOOLED):
                 _note_candle(payload, found)
     except sqlite3.Error as error:
         remarks.append(f"the spool cannot be read ({error}): candles in it count as missing")

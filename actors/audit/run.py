@@ -150,9 +150,10 @@ class _Run:
     def steps(self) -> Generator[None, None, Report]:
         reach_us = self._reach_us()
         begin_us = max(0, self._question.since_us - MEMORY_US - reach_us)
-        covered_us = self._covered_from_us(begin_us)
-        if covered_us is None:
+        first_us = self._first_us()
+        if first_us is None:
             return self._report
+        covered_us = max(begin_us, first_us)
         released = self._released
         if released is None:
             released = yield from released_us(self._folder, begin_us)
@@ -161,7 +162,9 @@ class _Run:
         )
         self._report.from_us = max(covered_us, self._question.since_us)
         self._loaded_us = max(0, begin_us - ROWS_US)
-        for number, record in enumerate(self._reader.steps(since_us=begin_us), 1):
+        # Facts from before the first frame of all have no time yet.
+        from_us = 0 if begin_us <= first_us else begin_us
+        for number, record in enumerate(self._reader.steps(since_us=from_us), 1):
             if record is None:
                 yield
                 continue
@@ -194,19 +197,15 @@ class _Run:
             covered_from_us=covered_from_us,
         )
 
-    def _covered_from_us(self, begin_us: int) -> int | None:
-        """Tell from when on the journal has everything; None: there is none."""
-        try:
-            segments = list_segments(self._folder)
-        except OSError as error:
-            self._report.remarks.append(f"the journal cannot be read ({error.strerror})")
-            return None
-        return max(begin_us, segments[0].first_us) if segments else None
+    def _first_us(self) -> int | None:
+        """Tell when the journal begins: its first frame, not its first name; None: it is empty."""
+        reader = JournalReader(self._folder)
+        return next((record.at_us for record in reader.records() if record.at_us > 0), None)
 
     def _evidence(self, released: int, begin_us: int) -> Evidence:
         remarks = self._report.remarks
         letters = dead_letters(self._state_dir, remarks)
-        spooled = spooled_windows(self._state_dir, remarks)
+        spooled = spooled_windows(self._state_dir, remarks, self._mints())
         rows = self._rows
         return Evidence(
             released_us=released,
@@ -229,6 +228,10 @@ class _Run:
             self._take_fact(record)
             self._position_us = max(self._position_us, record.at_us)
             return
+        if record.at_us < self._position_us:
+            # The clock was set back, and the fact that says so stands before this frame.
+            self._books.set_clock_back()
+            self._loaded_us = max(0, record.at_us - ROWS_US)
         self._position_us = record.at_us
         if record.at_us >= self._loaded_us:
             self._go_on(record.at_us)
@@ -280,10 +283,6 @@ class _Run:
         match fact.name:
             case "journal_gap":
                 books.gap(self._position_us, fact.at_us)
-            case "clock_set_back":
-                books.set_clock_back()
-                self._position_us = 0
-                self._loaded_us = min(self._loaded_us, fact.at_us)
             case "frame_left_out":
                 books.leave_out(_number(fact, "frame_us"))
             case "tracker_started" if mint is not None and self._is_asked_for(mint):

@@ -95,6 +95,7 @@ def test_commands_are_those_that_are_promised() -> None:
     assert sorted(root.commands) == [
         "acknowledge",
         "actors",
+        "audit",
         "config",
         "dead-letters",
         "resize",
