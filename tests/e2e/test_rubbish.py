@@ -45,14 +45,15 @@ def spoiled(field: str, literal: str) -> bytes:
 def malformed() -> list[bytes]:
     """List frames of which nothing can be used."""
     rng = random.Random(11)
-    amounts = ("NaN", "Infinity", "-Infinity", "1e308", "1e400", "-1", "-1e-9", "1e12", "null")
+    amounts = ("NaN", "Infinity", "-Infinity", "1e308", "1e400", "-1", "-1e-9", "1e12")
     shapes = ("[]", "[1,2]", "{}", '{"a":[]}', '"12"', "true", '"\\u0000"')
     texts = ("[]", '["x"]', "{}", "12", "null", "true", '""')
     mints = ('"two words"', '"\\u0000"', '"\\ud800"', '"caf\\u00e9"', json.dumps("m" * 65))
     return [
         *(rng.randbytes(size) for size in (1, 7, 100, 10_000)),
         *(spoiled("solAmount", value) for value in (*amounts, *shapes)),
-        *(spoiled("tokenAmount", value) for value in (*amounts, *shapes)),
+        # Without `solAmount` it is a trade of 2024; without `tokenAmount` it is none.
+        *(spoiled("tokenAmount", value) for value in (*amounts, *shapes, "null")),
         *(spoiled("mint", value) for value in (*texts, *mints)),
         *(spoiled("signature", value) for value in texts),
         *(spoiled("traderPublicKey", value) for value in texts),
