@@ -104,7 +104,9 @@ class Tree:
             started_us=max(self.state.started_us, self._tail.last_us + 1),
         )
         self._tell_of_clock()
-        self.nursery = Nursery(lambda: system.settings, self.routes, self._leftovers)
+        self.nursery = Nursery(
+            lambda: system.settings, self.routes, self._leftovers, self.session.first_seq
+        )
         self._migrated = False
 
     def specs(self) -> list[ChildSpec]:

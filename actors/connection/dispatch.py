@@ -218,7 +218,8 @@ class Dispatch:
 
     def _note(self, fact: str, mint: Mint | None, **details: int) -> None:
         seq = max(0, self._state.next_seq - 1)
-        at_us = self._state.last_stamp_us
+        # Before the first frame of all there is no stamp: a segment is named after its first time.
+        at_us = self._state.last_stamp_us or self._context.now_us()
         self._journal.append(
             (Fact(seq=seq, at_us=at_us, name=fact, mint=mint, details=dict(details)),)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from actors.domain import US_PER_SECOND, Drop, FeedState
 from actors.supervisor.drops import RULES
@@ -10,6 +10,7 @@ from actors.supervisor.drops import RULES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from actors.audit.messages import AuditStatus
     from actors.connection.messages import FeedReport
     from actors.n8n_writer.messages import N8nStatus
     from actors.postgres_writer.messages import WriterStatus
@@ -23,30 +24,6 @@ _SPOOL_PCT: Final = 80
 _DO: Final = {rule.drop: rule.do for rule in RULES}
 
 
-class AuditStatus(Protocol):
-    """What the auditor publishes."""
-
-    @property
-    def missing(self) -> int:
-        """Windows with trades and without a row."""
-
-    @property
-    def different(self) -> int:
-        """Rows with other figures than the journal's."""
-
-    @property
-    def extra(self) -> int:
-        """Rows that nobody can derive."""
-
-    @property
-    def since_us(self) -> int | None:
-        """When the oldest of these was found; None: there is none."""
-
-    @property
-    def example(self) -> str:
-        """One of them: its mint, window and reason."""
-
-
 class Statuses(NamedTuple):
     """What actors have published last, and what the supervisor knows itself."""
 
@@ -55,6 +32,8 @@ class Statuses(NamedTuple):
     n8n: N8nStatus | None = None
     watch: WatchStatus | None = None
     audit: AuditStatus | None = None
+    audit_ended: bool = False
+    """The auditor failed too often, and looks at nothing any more."""
     dead_letters: Sequence[DeadLetter] = ()
     """Oldest first."""
     quarantined: Sequence[str] = ()
@@ -99,6 +78,7 @@ def standing(statuses: Statuses) -> Iterator[Finding]:
     yield from _of_clock(statuses.clock_offset_us)
     if statuses.audit is not None:
         yield from _of_audit(statuses.audit)
+    yield from _of_auditor(ended=statuses.audit_ended)
 
 
 _FEED_HELP: Final = {
@@ -327,14 +307,26 @@ def _of_clock(offset_us: int) -> Iterator[Finding]:
 
 
 def _of_audit(audit: AuditStatus) -> Iterator[Finding]:
-    if audit.missing or audit.different or audit.extra:
+    if audit.missing or audit.different or audit.overlap or audit.extra:
         yield Finding(
             "audit",
             "audit",
             f"The audit found rows missing: {audit.missing:,}, different: {audit.different:,}, "
-            f"extra: {audit.extra:,}; one is {_quoted(audit.example)}.",
+            f"overlapping: {audit.overlap:,}, extra: {audit.extra:,}; one is "
+            f"{_quoted(audit.example)}.",
             "`mintwatch audit --since 1h` lists them: keep STATE_DIR/journal and report it.",
             since_us=audit.since_us,
+        )
+
+
+def _of_auditor(*, ended: bool) -> Iterator[Finding]:
+    if ended:
+        yield Finding(
+            "auditor",
+            "audit",
+            "The auditor failed too often and compares rows with the journal no more.",
+            "GET /actors/auditor has the error: report it. Everything else goes on; `mintwatch "
+            "audit` still compares, and a restart begins anew.",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from actors.control import CONNECTION, N8N_WRITER, STREAM_WATCH
+from actors.control import AUDITOR, CONNECTION, N8N_WRITER, STREAM_WATCH
 from actors.domain import Drop
 from actors.runtime import Message
 from actors.supervisor.conditions import Statuses
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from telemetry import Telemetry
 
 SAMPLE_S: Final = 10.0
-_AUDITOR: Final = "auditor"
 _NOT_DATA: Final = "control"
 _KEPT: Final = {"ahead": Drop.ROW_AHEAD, "conflicts": Drop.ROW_CONFLICT}
 
@@ -86,7 +85,8 @@ class Monitor:
             writers=[found for name in self._writers() if (found := status(name)) is not None],
             n8n=status(N8N_WRITER),
             watch=status(STREAM_WATCH),
-            audit=status(_AUDITOR),
+            audit=status(AUDITOR),
+            audit_ended=tree.state_of(AUDITOR) == "quarantined",
             dead_letters=tree.dead_letters.all(),
             quarantined=[
                 name for name in self._state.quarantines if tree.state_of(name) == "quarantined"

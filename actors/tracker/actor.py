@@ -219,6 +219,9 @@ class TrackerActor(Actor):
                 ledger.move(Place.QUEUED, Place.DUPLICATE)
                 telemetry.duplicates.inc()
                 telemetry.dropped.labels(reason=Drop.DUPLICATE_TRACKED.value).inc()
+            case Mark.REMEMBERED:
+                ledger.move(Place.QUEUED, Place.DUPLICATE)
+                telemetry.dropped.labels(reason=Drop.REMEMBERED.value).inc()
             case Mark.ORPHAN:
                 ledger.move(Place.QUEUED, Place.ORPHAN)
                 telemetry.dropped.labels(reason=Drop.ORPHAN_ENDED.value).inc()
@@ -304,6 +307,7 @@ def tracker_state(track: TrackMint, phases: tuple[Phase, ...], settings: Setting
         creator=track.creator,
         ath=track.ath,
         last_row_us=track.last_row_us,
+        rows_seq=track.rows_seq,
     )
 
 

@@ -22,6 +22,8 @@ class Mark(Enum):
     """The trade that was added did not say how much SOL it moved."""
     DUPLICATE = auto()
     """A trade had been seen before, or lies in rows that are written already."""
+    REMEMBERED = auto()
+    """A replayed trade lies in rows already, by its number."""
     ORPHAN = auto()
     """A trade came after the tracker's end."""
     LATE = auto()

@@ -50,6 +50,8 @@ class Nursery:
         settings: gives the settings in force, for the rules of tracking.
         routes: the way to the postgres-writers.
         spooled: the rows that an earlier process has left on disk.
+        first_seq: the first number of this process; only trades from before lie in rows at the
+        start of a tracker.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Nursery:
         settings: Callable[[], Settings],
         routes: WriterRoutes,
         spooled: Spooled,
+        first_seq: int = 1,
     ) -> None:
         self._settings = settings
         self._routes = routes
         self._spooled = spooled
+        self._last_seq_before = first_seq - 1
         self._states: dict[Mint, TrackerState] = {}
         self._ends: OrderedDict[Mint, int] = OrderedDict()
 
@@ -71,11 +75,13 @@ class Nursery:
             return msgspec.structs.replace(
                 track, last_row_us=ended_us or None, rows_seq=0, unnumbered_us=None
             )
+        rows_seq = max(track.rows_seq, self._spooled.rows_seq.get(mint, 0))
         spooled_us = self._spooled.rows_end_us.get(mint, 0)
         return msgspec.structs.replace(
             track,
             last_row_us=max(track.last_row_us or 0, spooled_us, ended_us) or None,
-            rows_seq=max(track.rows_seq, self._spooled.rows_seq.get(mint, 0)),
+            # A trade of this process that comes again, from the dead letters, is in no row.
+            rows_seq=min(rows_seq, self._last_seq_before),
         )
 
     def spec(

@@ -84,6 +84,7 @@ class TrackerState:
         creator: Wallet | None = None,
         ath: AllTimeHigh | None = None,
         last_row_us: int | None = None,
+        rows_seq: int = 0,
     ) -> None:
         """Begin to track a coin.
 
@@ -96,8 +97,9 @@ class TrackerState:
             created_us: Arrival of the create, when known.
             creator: Who created the coin, when known.
             ath: The highest price so far; never lowered.
-            last_row_us: End of the newest candle in rows; no window begins before. What lies in
-                rows is not handed to a tracker: whoever replays knows it by its number.
+            last_row_us: End of the newest candle in rows; no window begins before.
+            rows_seq: The newest trade in rows of earlier runs, by its number: up to here trades
+                are replayed ones, which the coin cache gathered again.
 
         Raises:
             ValueError: There is no regular phase.
@@ -125,6 +127,7 @@ class TrackerState:
         self.candles_total = 0
         self.coverage = Coverage()
         self._rows_end_us = last_row_us or 0
+        self._rows_seq = rows_seq
         self._span_end_us: int | None = None
         self._stale_end_us: int | None = None
         self._graduating = False
@@ -170,6 +173,9 @@ class TrackerState:
         if self.ended:
             return [Mark.ORPHAN]
         identity = identity_hash(trade)
+        if trade.seq <= self._rows_seq:
+            self._recent.remember(identity, trade.arrived_us)
+            return [Mark.REMEMBERED]
         effects = self._pass(trade.arrived_us)
         if self.ended:
             return [*effects, Mark.ORPHAN]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 65_536
 _COMMIT = b"COMMIT"
-_CANDLES = b"COPY mintwatch_candles"
+_CANDLES = b"COPY mintwatch_rows"
 
 
 class CommitProxy:

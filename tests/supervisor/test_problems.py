@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from actors.audit.messages import AuditStatus
 from actors.domain import Drop, FeedState
 from actors.runtime import DeadLetter, Flush
 from actors.stream_watch.messages import WatchStatus
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
 import msgspec
 
 NOTHING = Statuses()
-
-
-class Audit(NamedTuple):
-    """What the auditor publishes."""
-
-    missing: int = 0
-    different: int = 0
-    extra: int = 0
-    since_us: int | None = None
-    example: str = ""
 
 
 def watch(**fields: Any) -> WatchStatus:
@@ -391,7 +382,14 @@ CASES = (
     ),
     Case(
         "audit",
-        Statuses(audit=Audit(1, 2, 0, seconds_ago(20), "A 12:00:05: num_buys is 2, not 3")),
+        Statuses(
+            audit=AuditStatus(
+                missing=1,
+                different=2,
+                since_us=seconds_ago(20),
+                examples=("A 12:00:05: num_buys is 2, not 3",),
+            )
+        ),
         "audit",
         "The audit found rows missing: 1, different: 2, extra: 0; one is A 12:00:05: num_buys is "
         "2, not 3.",
@@ -433,7 +431,7 @@ def test_what_may_pass_by_itself_is_a_problem_after_a_minute(statuses: Statuses,
         Statuses(n8n=n8n_at("idle", "")),
         Statuses(n8n=msgspec.structs.replace(n8n_at("retrying", "x"), configured=False)),
         Statuses(clock_offset_us=1_999_999),
-        Statuses(audit=Audit()),
+        Statuses(audit=AuditStatus()),
         Statuses(
             writers=[msgspec.structs.replace(writer(), spool_bytes=80)], spool_limit_bytes=100
         ),

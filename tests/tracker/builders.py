@@ -105,6 +105,7 @@ def state(
     started: float = 0.0,
     created: float | None = None,
     last_row: float | None = None,
+    rows_seq: int = 0,
     ath: AllTimeHigh | None = None,
     rules: Rules = RULES,
     creator: Wallet | None = None,
@@ -120,6 +121,7 @@ def state(
         creator=creator,
         ath=ath,
         last_row_us=None if last_row is None else at(last_row),
+        rows_seq=rows_seq,
     )
     if settled:
         made.finish_hand_over(None)

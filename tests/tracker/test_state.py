@@ -170,6 +170,23 @@ def test_two_honest_windows_with_equal_figures_are_both_written() -> None:
     assert spans(tracker, first + second) == [(0, 5), (5, 10)]
 
 
+def test_a_replayed_trade_that_lies_in_rows_by_its_number_is_remembered_and_counts_nowhere() -> (
+    None
+):
+    tracker = state(last_row=5, rows_seq=2)
+    assert tracker.add(trade(1, seq=1)) == [Mark.REMEMBERED]
+    assert tracker.add(trade(4, seq=2)) == [Mark.REMEMBERED]
+    assert Mark.ADDED in tracker.add(trade(6, seq=3))
+    assert spans(tracker, end_window(tracker, 10)) == [(5, 10)]
+
+
+def test_a_remembered_trade_that_comes_again_is_a_duplicate() -> None:
+    tracker = state(rows_seq=1)
+    first = trade(1, seq=1)
+    tracker.add(first)
+    assert Mark.DUPLICATE in tracker.add(msgspec.structs.replace(first, seq=5))
+
+
 def test_a_live_trade_from_before_the_newest_row_counts_in_the_window_behind_it() -> None:
     tracker = state(last_row=10)
     effects = tracker.add(trade(9))
