@@ -391,8 +391,8 @@ CASES = (
             )
         ),
         "audit",
-        "The audit found rows missing: 1, different: 2, overlapping: 0, extra: 0; one is A 12:00:05: num_buys is "
-        "2, not 3.",
+        "The audit found rows missing: 1, different: 2, overlapping: 0, extra: 0; one is "
+        "A 12:00:05: num_buys is 2, not 3.",
         "`mintwatch audit --since 1h`",
         seconds_ago(20),
     ),
