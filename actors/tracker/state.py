@@ -99,7 +99,7 @@ class TrackerState:
             ath: The highest price so far; never lowered.
             last_row_us: End of the newest candle in rows; no window begins before.
             rows_seq: The newest trade in rows of earlier runs, by its number: up to here trades
-                are replayed ones, which the coin cache gathered again.
+                are replayed ones, which the coin cache gathered again. 0: there is none.
 
         Raises:
             ValueError: There is no regular phase.
@@ -173,7 +173,7 @@ class TrackerState:
         if self.ended:
             return [Mark.ORPHAN]
         identity = identity_hash(trade)
-        if trade.seq <= self._rows_seq:
+        if self._rows_seq and trade.seq <= self._rows_seq:
             self._recent.remember(identity, trade.arrived_us)
             return [Mark.REMEMBERED]
         effects = self._pass(trade.arrived_us)
