@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.domain import Candle, Phase, Trade
+from actors.tracker.dedupe import MEMORY_US
 from actors.tracker.effects import Arm, Effect, Mark, Timer, WindowClosed
 from tests.tracker.builders import MINT, RULES, at, state, trade
 
@@ -58,8 +59,10 @@ class World:
             self.step(0.000001)
             self.seq += 1
             again = msgspec.structs.replace(old, seq=self.seq, arrived_us=at(self.seconds))
-            # A trade that an earlier tracker wrote is unknown to this one; both would count it.
-            if old.arrived_us >= self.tracker.life.started_us:
+            # A trade that an earlier tracker wrote is unknown to this one; both would count it. So
+            # is one that was forgotten, after ten minutes.
+            is_remembered = old.arrived_us >= at(self.seconds) - MEMORY_US
+            if is_remembered and old.arrived_us >= self.tracker.life.started_us:
                 self.take(self.tracker.add(again))
 
     def fire(self) -> None:
