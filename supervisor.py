@@ -22,6 +22,7 @@ import structlog
 from actors.connection.bearings import DRAINED
 from actors.connection.journal import JournalWriter
 from actors.connection.journal_inspect import frames_of
+from actors.connection.journal_set_back import ClockAheadError
 from actors.control import SUPERVISOR, Drain
 from actors.domain import Drop, Place
 from actors.runtime import ArrivalClock, Dossiers, System
@@ -69,6 +70,9 @@ DOSSIERS: Final = "dossiers"
 """The folder of crash dossiers below STATE_DIR."""
 TIMELINES: Final = "timelines.msgpack"
 """The file of the mints' timelines below STATE_DIR."""
+
+OLDEST_NOW_US: Final = 1_735_689_600_000_000
+"""The first of January 2025, before any version of mintwatch."""
 
 _CLOSE_S: Final = 5.0
 _PINNED_SPARE_S: Final = 60.0
@@ -136,6 +140,7 @@ class Service:
         Raises:
             CannotStart: the text says why, and what to do.
         """
+        self._check_clock()
         self._take_state_dir()
         self._start_neighbours()
         dsn = self._open_database()
@@ -194,6 +199,14 @@ class Service:
     def _finish(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self._finished.set()
+
+    def _check_clock(self) -> None:
+        """Refuse a clock that was never set: all rows there are would lie in its future."""
+        if self._clock.now_us() < OLDEST_NOW_US:
+            raise CannotStart(
+                f"The machine's clock says {self._clock.now_us() / 1e6:.0f} seconds since 1970, "
+                "which is before mintwatch was written: set the clock, then start again."
+            )
 
     def _take_state_dir(self) -> None:
         folder = self.settings.state_dir
@@ -284,16 +297,20 @@ class Service:
             # Behind the end of everybody who writes to it, and before it is closed.
             self._stack.callback(self._note_drained, system, journal)
         folder = self.settings.state_dir
-        tree = self._tree = Tree(
-            system,
-            dsn,
-            journal=journal,
-            journal_folder=folder / JOURNAL,
-            book=StateDirBook(folder, self._environ, self._clock.now_us),
-            applied=self._apply,
-            finished=self._finish,
-            clock_offset_us=lambda: self._clock_offset_us,
-        )
+        try:
+            tree = Tree(
+                system,
+                dsn,
+                journal=journal,
+                journal_folder=folder / JOURNAL,
+                book=StateDirBook(folder, self._environ, self._clock.now_us),
+                applied=self._apply,
+                finished=self._finish,
+                clock_offset_us=lambda: self._clock_offset_us,
+            )
+        except ClockAheadError as error:
+            raise CannotStart(str(error)) from error
+        self._tree = tree
         system.on_dead_letter = _accountant(system, LetterFile(folder, self._redactor.text))
         system.on_beyond_help = self._give_up
         self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))

@@ -63,8 +63,6 @@ class TrackMint(Message, frozen=True):
     """The newest trade of this mint that lies in rows, by its number in the present journal; 0:
     none. A live trade is never taken for one in rows by its time.
     """
-    unnumbered_us: int | None = None
-    """End of the newest row that has no number, as version 0.1.0 wrote them."""
 
 
 class UntrackMint(Message, frozen=True):

@@ -216,6 +216,8 @@ class Session(msgspec.Struct, frozen=True):
     """The arrival clock at the start. A row of an earlier run that ends later was written under a
     clock that was ahead.
     """
+    ahead: frozenset[tuple[Mint, int]] = frozenset()
+    """Such candles that wait in the spool, by mint and end."""
 
 
 class FeedState(StrEnum):

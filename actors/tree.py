@@ -96,12 +96,14 @@ class Tree:
         self._clock_offset_us = clock_offset_us
         self._parking = Parking()
         self._tail = journal.open() if journal else Tail()
-        self._leftovers, batched_seq = self._read_spool()
+        # Behind what the journal holds: stamps rise over a clock that was set back a little.
+        started_us = max(self.state.started_us, self._tail.last_us + 1)
+        self._leftovers, batched_seq = self._read_spool(started_us)
         self.session = Session(
             journal_id=self._tail.journal_id,
             first_seq=max(self._tail.next_seq, self._leftovers.last_seq + 1, batched_seq + 1),
-            # Behind what the journal holds: stamps rise over a clock that was set back a little.
-            started_us=max(self.state.started_us, self._tail.last_us + 1),
+            started_us=started_us,
+            ahead=self._leftovers.ahead if journal else frozenset(),
         )
         self._tell_of_clock()
         self.nursery = Nursery(
@@ -195,6 +197,7 @@ class Tree:
             next_seq=self.session.first_seq,
             last_frame_us=self._tail.last_us or None,
             recovers=journal is not None,
+            unnumbered_seq=self._tail.unnumbered_seq,
         )
         history = JournalReader(self._journal_folder)
         return ChildSpec(
@@ -249,7 +252,10 @@ class Tree:
         if is_first:
             migrate(self._dsn)
         clock = RowClock(self._row_clock, self._tell_of_rows)
-        reader = PostgresReader.open(self._dsn, self.session, clock)
+        # No row can name a number of a journal that has got its id now: none has to be looked for.
+        is_named_now = self._tail.unnumbered_seq == self._tail.last_seq
+        journal_id = 0 if is_named_now else self.session.journal_id
+        reader = PostgresReader.open(self._dsn, journal_id, clock)
         if is_first and self._journal is not None:
             try:
                 reader.move_ahead(self.session.started_us)
@@ -260,7 +266,10 @@ class Tree:
         return reader
 
     def _row_clock(self) -> int | None:
-        return None if self._journal is None else self.system.clock.now_us()
+        """Give the arrival clock, which stamps wait for where the journal's was ahead a little."""
+        if self._journal is None:
+            return None
+        return max(self.system.clock.now_us(), self.session.started_us)
 
     def _tell_of_rows(self, moved: int) -> None:
         if not moved:
@@ -274,12 +283,12 @@ class Tree:
             do="look at them, then `mintwatch acknowledge ahead`",
         )
 
-    def _read_spool(self) -> tuple[Leftovers, int]:
+    def _read_spool(self, started_us: int) -> tuple[Leftovers, int]:
         """Read what an earlier process has left; a spool that cannot be read holds nothing."""
         spool = self._spool()
         try:
             spool.open()
-            found = read_leftovers(spool, "postgres-writer:"), spool.mark(N8N_WRITER)
+            found = read_leftovers(spool, "postgres-writer:", started_us), spool.mark(N8N_WRITER)
             self._share(spool, self.routes.writers)
         except SpoolError as error:
             self.system.log.error("spool_unreadable", cause=str(error))  # noqa: TRY400 - no bug of ours

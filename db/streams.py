@@ -34,8 +34,6 @@ class StreamRow(msgspec.Struct, frozen=True):
     """
     rows_seq: int = 0
     """Sequence number of the newest trade in rows of this journal; 0: there is none."""
-    unnumbered_us: int | None = None
-    """End of the newest row of ours that has no number: version 0.1.0 wrote it."""
 
 
 def active_mints(conn: Connection) -> dict[Mint, int]:
@@ -51,10 +49,9 @@ def read_streams(conn: Connection, mints: Iterable[Mint], journal_id: int = 0) -
     """Gather the streams of these mints, active or not; a mint without a stream is left out.
 
     One query with a few index look-ups a mint: about 80 us together. Rows of one journal commit in
-    order, so the newest of them has the greatest number. It is looked for behind the rows without a
-    number, which are told by their time, and among the newest 50: no index has the journals, as it
-    would cost each write a tenth. So a journal that comes back after 50 rows of another one has
-    0.25 ms looked in vain.
+    order, so the newest of them has the greatest number. It is looked for among the newest 50 rows
+    first: no index has the journals, as it would cost each write a tenth. Where another journal
+    wrote all of those, the mint's rows are gone through, about 1 ms for 1,000.
 
     Args:
         conn: Of the caller.
@@ -70,7 +67,7 @@ def read_streams(conn: Connection, mints: Iterable[Mint], journal_id: int = 0) -
                    d.token_created_at, nullif(d.trader_public_key, ''),
                    coalesce(s.ath_price_sol, 0)::float8, s.ath_timestamp,
                    higher.price_high::float8, higher.timestamp, newest.timestamp,
-                   greatest(numbered.last_seq, ahead.last_seq, 0), unnumbered.timestamp
+                   greatest(coalesce(recent.last_seq, older.last_seq), ahead.last_seq, 0)
             FROM coin_streams s
             LEFT JOIN discovered_coins d ON d.token_address = s.token_address
             LEFT JOIN LATERAL (
@@ -80,21 +77,21 @@ def read_streams(conn: Connection, mints: Iterable[Mint], journal_id: int = 0) -
                 ORDER BY m.timestamp DESC LIMIT 1
             ) newest ON true
             LEFT JOIN LATERAL (
-                SELECT m.timestamp FROM coin_metrics m
-                WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
-                  AND m.last_seq IS NULL AND m.timestamp IS NOT NULL
-                ORDER BY m.timestamp DESC LIMIT 1
-            ) unnumbered ON true
-            LEFT JOIN LATERAL (
-                SELECT recent.last_seq FROM (
+                SELECT newest_few.last_seq FROM (
                     SELECT m.last_seq, m.journal_id, m.timestamp FROM coin_metrics m
                     WHERE m.mint = s.token_address AND m.window_start IS NOT NULL
-                      AND m.timestamp > coalesce(unnumbered.timestamp, '-infinity')
                     ORDER BY m.timestamp DESC LIMIT 50
-                ) recent
-                WHERE recent.journal_id = nullif(%(journal_id)s, 0)
-                ORDER BY recent.timestamp DESC LIMIT 1
-            ) numbered ON true
+                ) newest_few
+                WHERE newest_few.journal_id = nullif(%(journal_id)s, 0)
+                ORDER BY newest_few.timestamp DESC LIMIT 1
+            ) recent ON true
+            LEFT JOIN LATERAL (
+                -- Only where another journal wrote all of the newest few: goes through its rows.
+                SELECT m.last_seq FROM coin_metrics m
+                WHERE recent.last_seq IS NULL AND m.mint = s.token_address
+                  AND m.window_start IS NOT NULL AND m.journal_id = nullif(%(journal_id)s, 0)
+                ORDER BY m.timestamp DESC LIMIT 1
+            ) older ON true
             LEFT JOIN LATERAL (
                 SELECT max(a.last_seq) AS last_seq FROM coin_metrics_ahead a
                 WHERE a.mint = s.token_address AND a.journal_id = nullif(%(journal_id)s, 0)

@@ -36,18 +36,17 @@ import msgspec
 from actors.connection import journal_segments as files
 from actors.connection.journal_keeper import Fsync as Fsync  # noqa: PLC0414 - part of this module's interface
 from actors.connection.journal_keeper import JournalKeeper, Opened, Policy, SyncTimes
+from actors.connection.journal_opening import open_folder
 from actors.connection.journal_reader import JournalReader as JournalReader  # noqa: PLC0414 - as above
 from actors.connection.journal_records import Fact as Fact  # noqa: PLC0414 - as above
 from actors.connection.journal_records import Frame as Frame  # noqa: PLC0414 - as above
 from actors.connection.journal_records import Record, Scalar, encode
 from actors.connection.journal_segments import Segment
-from actors.connection.journal_set_back import finish_interrupted, is_ahead, set_back
 from actors.connection.journal_tail import (
+    Name,
     Tail,
-    forget_closing,
-    keep_id,
+    keep_name,
     note_closing,
-    read_tail,
 )
 from actors.connection.journal_trouble import Trouble, sentence
 from actors.domain import US_PER_SECOND
@@ -141,7 +140,7 @@ class JournalWriter:
         self._size = 0
         self._last_seq = 0
         self._last_us = 0
-        self._journal_id = 0
+        self._name = Name()
         self._appended_records = 0
         self._appended_bytes = 0
         self._trouble = Trouble()
@@ -157,37 +156,26 @@ class JournalWriter:
     def open(self) -> Tail:
         """Repair the tail, say where it ends and start the upkeep.
 
-        Blocks: reads the newest segment once, up to a second for a full one. Never raises for the
+        Blocks: reads the newest segment once, up to a second for a full one. Does not raise for the
         disk; one that refuses is the state `failed`.
+
+        Raises:
+            ClockAheadError: The journal's clock was ahead, and the disk refuses to set it back.
         """
-        torn = set_back_us = 0
+        refusals: list[OSError] = []
+        tail = open_folder(self._directory, self._wall_us(), refusals)
+        self._name = Name(tail.journal_id, tail.unnumbered_seq)
+        self._last_seq, self._last_us = tail.last_seq, tail.last_us
         try:
-            finish_interrupted(self._directory)
-            files.prepare_directory(self._directory)
-            for segment in sorted(files.take_inventory(self._directory).plain):
-                torn += files.repair_tail(self._directory, segment)
-            self._journal_id = keep_id(self._directory)
-            set_back_us = self._set_back()
             self._keeper.count()
         except OSError as error:
-            self._fail("cannot prepare the journal", error)
-        tail = read_tail(self._directory)
-        forget_closing(self._directory)
-        self._last_seq, self._last_us = tail.last_seq, tail.last_us
+            refusals.append(error)
+        if refusals:
+            self._fail("cannot prepare the journal", refusals[0])
         self._is_open = True
         if self._background:
             self._keeper.start()
-        return msgspec.structs.replace(
-            tail, torn_bytes=torn, journal_id=self._journal_id, set_back_us=set_back_us
-        )
-
-    def _set_back(self) -> int:
-        """Set a journal back whose clock was ahead; return by how much."""
-        newest_us, now_us = read_tail(self._directory).last_us, self._wall_us()
-        if not is_ahead(newest_us, now_us):
-            return 0
-        set_back(self._directory, newest_us, now_us)
-        return newest_us + 1 - now_us
+        return tail
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of one slice, in order, in one write. Never raises for the disk."""
@@ -359,9 +347,9 @@ class JournalWriter:
     def _begin_segment(self, record: Record) -> Opened:
         segment = Segment(max(record.seq, self._last_seq), max(record.at_us, self._last_us + 1))
         files.prepare_directory(self._directory)
-        if self._journal_id:
+        if self._name.journal_id:
             # Somebody may have removed the folder with everything in it.
-            keep_id(self._directory, self._journal_id)
+            keep_name(self._directory, self._name)
         self._keeper.expect(segment)
         opened = Opened(segment, files.create(self._directory, segment))
         self._opened, self._size, self._last_us = opened, 0, segment.first_us

@@ -22,7 +22,7 @@ import msgspec
 from actors.connection.journal_records import is_sound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _NAME: Final = re.compile(r"(journal-(\d{20})-(\d{20}))\.jsonl(\.gz|\.torn|\.gz\.tmp)?")
@@ -32,9 +32,11 @@ _FOLDER_MODE: Final = 0o700
 _CHUNK_BYTES: Final = 256 * 1024
 _GZIP_LEVEL: Final = 4
 ID: Final = "id"
-"""Names the numbers that this journal gives."""
+"""Names the numbers that this journal gives: its id, and the last number from before it had one."""
 CLOSED: Final = "closed"
-"""The last number of a journal that was closed with nothing lost; removed at the next opening."""
+"""The last number of a journal that was closed with nothing lost, and the folder's inode, as a copy
+was not closed; removed at the next opening.
+"""
 LARGEST_ID: Final = 2**31 - 1
 """Ids are stored in a column of four bytes."""
 
@@ -120,20 +122,21 @@ def prepare_directory(directory: Path) -> None:
         directory.chmod(_FOLDER_MODE)
 
 
-def read_number(directory: Path, name: str) -> int:
-    """Read a number that is kept beside the segments; 0: there is none that can be read."""
+def read_numbers(directory: Path, name: str) -> tuple[int, ...]:
+    """Read the numbers that are kept beside the segments in a file of this name; mostly none."""
     try:
-        return max(0, int((directory / name).read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        return 0
+        text = (directory / name).read_text(encoding="ascii")
+        return tuple(int(word) for word in text.split())
+    except (FileNotFoundError, ValueError):
+        return ()
 
 
-def keep_number(directory: Path, name: str, number: int) -> None:
-    """Keep a number beside the segments, whole or not at all, also over a loss of power."""
+def keep_numbers(directory: Path, name: str, numbers: Sequence[int]) -> None:
+    """Keep numbers beside the segments, whole or not at all, also over a loss of power."""
     temporary = directory / f"{name}.tmp"
     flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, _FILE_MODE), "w", encoding="ascii") as file:
-        file.write(f"{number}\n")
+        file.write(f"{' '.join(map(str, numbers))}\n")
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(directory / name)

@@ -22,6 +22,8 @@ from actors.connection import journal_segments as files
 from actors.connection.bearings import LEFT_OUT, MEMORY_US, RELEASED, needed_from
 from actors.connection.journal_reader import JournalReader
 from actors.connection.journal_records import Fact, encode
+from actors.connection.journal_tail import keep_name, read_name
+from actors.domain import US_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,10 @@ KEPT: Final = 2
 
 _TIMES: Final = {RELEASED: "before_us", LEFT_OUT: "frame_us", "tracker_started": "rows_end_us"}
 """Which detail of a fact is a time."""
+
+
+class ClockAheadError(Exception):
+    """A journal's clock was ahead, and it cannot be set back; the text says what to do."""
 
 
 def is_ahead(newest_us: int, now_us: int) -> bool:
@@ -71,21 +77,46 @@ def set_back(journal: Path, newest_us: int, now_us: int) -> Path:
         The folder in which the journal lies as it was.
 
     Raises:
-        OSError: The disk refuses; the journal is as it was.
+        ClockAheadError: The disk refuses; the journal is as it was.
     """
+    try:
+        return _set_back(journal, newest_us, now_us)
+    except OSError as error:
+        raise ClockAheadError(
+            f"The journal {journal} was written under a clock that was "
+            f"{(newest_us - now_us) / US_PER_SECOND:.0f} s ahead of now, and cannot be set back "
+            f"({error}): see to the machine's clock, to space on the disk, or move the folder "
+            "away; its frames are kept there."
+        ) from error
+
+
+def _set_back(journal: Path, newest_us: int, now_us: int) -> Path:
     by_us = newest_us - now_us + 1
     fresh = _fresh(journal)
     shutil.rmtree(fresh, ignore_errors=True)
     files.prepare_directory(fresh)
-    files.keep_number(fresh, files.ID, files.read_number(journal, files.ID))
+    name = read_name(journal)
+    if name is not None:
+        keep_name(fresh, name)
     _write(fresh, _earlier(_needed(journal, newest_us), by_us), by_us)
     kept = journal.with_name(f"{journal.name}-ahead-{now_us}")
     journal.rename(kept)
     fresh.rename(journal)
     files.sync_directory(journal.parent)
-    for old in sorted(journal.parent.glob(f"{journal.name}-ahead-*"))[:-KEPT]:
+    # The times in their names are of clocks that were wrong: the one just made is kept in any case.
+    others = sorted((path for path in _kept(journal) if path != kept), key=_made_us)
+    for old in others[: 1 - KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return kept
+
+
+def _kept(journal: Path) -> list[Path]:
+    return [path for path in journal.parent.glob(f"{journal.name}-ahead-*") if _made_us(path) >= 0]
+
+
+def _made_us(kept: Path) -> int:
+    text = kept.name.rpartition("-")[2]
+    return int(text) if text.isdecimal() else -1
 
 
 def _fresh(journal: Path) -> Path:

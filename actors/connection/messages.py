@@ -22,10 +22,6 @@ class RouteMint(Message, frozen=True):
     """Where the rows of this mint end; None: it has none."""
     rows_seq: int = 0
     """The newest trade that lies in rows, by its number; decides what is replayed."""
-    unnumbered_us: int | None = None
-    """End of the newest row without a number (version 0.1.0); replayed trades from before lie in
-    it. None: there is no such row.
-    """
 
 
 class UnrouteMint(Message, frozen=True):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from actors.connection.history import History
     from actors.connection.intake import Slice
     from actors.connection.journal_records import Record
+    from actors.connection.messages import RouteMint
     from actors.connection.recovery_state import RecoveryState
     from actors.connection.state import ConnectionState
     from actors.runtime import Context
@@ -236,8 +237,14 @@ class Recovery:
         return (
             trade.seq <= rows.rows_seq
             or trade.arrived_us < recovery.needed_from_us
-            or (rows.unnumbered_us is not None and trade.arrived_us < rows.unnumbered_us)
+            or self._lies_in_unnumbered_rows(trade, rows)
         )
+
+    def _lies_in_unnumbered_rows(self, trade: Trade, rows: RouteMint) -> bool:
+        """Decide by time, where the journal had no id yet and no row can name its number."""
+        if trade.seq > self._state.unnumbered_seq or rows.rows_end_us is None:
+            return False
+        return trade.arrived_us < rows.rows_end_us
 
     def _has_ended(self, recovery: RecoveryState, event: object) -> bool:
         mint = getattr(event, "mint", None)

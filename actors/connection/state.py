@@ -68,6 +68,7 @@ class ConnectionState:
         next_seq: the sequence number of the next event; one more than the last one of the process
         before.
         recovers: whether a journal is replayed before live frames are handed on.
+        unnumbered_seq: up to here numbers were given before the journal had an id.
         last_frame_us: when the process before saw its last data frame, so that the time between
         counts as a gap; None: unknown.
     """
@@ -79,8 +80,11 @@ class ConnectionState:
         next_seq: int = 1,
         last_frame_us: int | None = None,
         recovers: bool = False,
+        unnumbered_seq: int = 0,
     ) -> None:
         self.next_seq = next_seq
+        self.unnumbered_seq = unnumbered_seq
+        """Up to here no row can name a number: the journal had no id yet."""
         self.tail_us = last_frame_us or 0
         """Where the journal of the process before ends."""
         self.recovery = RecoveryState(before_seq=next_seq) if recovers else None

@@ -207,11 +207,9 @@ def _write(
 
 
 def _is_ahead(candle: Candle, session: Session) -> bool:
-    """Tell a candle of an earlier run that lies wholly in the time of this one."""
+    """Tell a candle that an earlier run has spooled, and that ends in the time of this one."""
     return (
-        session.journal_id != 0
-        and candle.last_seq < session.first_seq
-        and candle.window_start_us >= session.started_us
+        candle.last_seq < session.first_seq and (candle.mint, candle.timestamp_us) in session.ahead
     )
 
 

@@ -20,43 +20,48 @@ if TYPE_CHECKING:
     from actors.postgres_writer.batch import Item
     from actors.spool import Spool
 
-_KINDS: Final = tuple(
-    kind.__name__ for kind in (CandleClosed, StreamStarted, StreamPhaseChanged, StreamEnded)
-)
+_KINDS: Final = tuple(kind.__name__ for kind in (StreamStarted, StreamPhaseChanged, StreamEnded))
 
 
 class Leftovers(msgspec.Struct, frozen=True):
     """Rows and stream changes that are on disk and not in the database yet."""
 
     rows_end_us: dict[Mint, int] = {}
-    """Where the spooled rows of each mint end."""
+    """Where the spooled rows of each mint end, but for those that are ahead."""
     ended: tuple[Mint, ...] = ()
     """Mints whose stream has ended, although the database has it as active; one a change."""
     rows_seq: dict[Mint, int] = {}
     """The greatest sequence number of a trade in the spooled rows of each mint."""
     last_seq: int = 0
     """The greatest of all of them; 0: no row is spooled."""
+    ahead: frozenset[tuple[Mint, int]] = frozenset()
+    """Rows that end after the start of this process, by mint and end: a clock was ahead."""
 
 
 class _Numbered(msgspec.Struct):
     """What a spooled candle is read for; the rest is skipped."""
 
     last_seq: int
+    timestamp_us: int
 
 
 class _Closed(msgspec.Struct):
     candle: _Numbered
 
 
-def read_leftovers(spool: Spool, owned: str) -> Leftovers:
+def read_leftovers(spool: Spool, owned: str, started_us: int) -> Leftovers:
     """Read what writers whose names begin with `owned` have left on disk.
+
+    Args:
+        spool: Opened by the calling thread, which closes it.
+        owned: How the names of the writers begin.
+        started_us: The arrival clock at the start of this process.
 
     Reads every spooled candle once, a page at a time: 1 s for 200,000 (2 shared cores).
 
     Raises:
         actors.spool.SpoolError: It cannot be read right now.
     """
-    rows_end_us: dict[Mint, int] = {}
     changes: dict[Mint, list[Item]] = {}
     for entry in spool.of_kinds(owned, _KINDS):
         try:
@@ -64,28 +69,36 @@ def read_leftovers(spool: Spool, owned: str) -> Leftovers:
         except UnreadableEntryError:
             # The writer reports it when it comes to it.
             continue
-        if isinstance(item, CandleClosed):
-            rows_end_us[item.candle.mint] = item.candle.timestamp_us
-        else:
-            changes.setdefault(Mint(entry.key), []).append(item)
+        changes.setdefault(Mint(entry.key), []).append(item)
     ended = tuple(
         mint for mint, items in changes.items() if isinstance(items[-1], StreamEnded) for _ in items
     )
-    rows_seq = _greatest(spool, owned)
-    return Leftovers(rows_end_us, ended, rows_seq, max(rows_seq.values(), default=0))
+    return _with_candles(Leftovers(ended=ended), spool, owned, started_us)
 
 
-def _greatest(spool: Spool, owned: str) -> dict[Mint, int]:
-    """Find the greatest number a mint: a dead letter sent again makes it another than the last."""
-    greatest: dict[Mint, int] = {}
+def _with_candles(found: Leftovers, spool: Spool, owned: str, started_us: int) -> Leftovers:
+    """Add what spooled candles say; a dead letter sent again may stand behind later ones."""
+    rows_end_us: dict[Mint, int] = {}
+    rows_seq: dict[Mint, int] = {}
+    ahead: set[tuple[Mint, int]] = set()
     for entry in spool.each_of_kind(owned, CandleClosed.__name__):
         try:
-            seq = msgspec.msgpack.decode(entry.payload, type=_Closed).candle.last_seq
+            candle = msgspec.msgpack.decode(entry.payload, type=_Closed).candle
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
         mint = Mint(entry.key)
-        greatest[mint] = max(seq, greatest.get(mint, 0))
-    return greatest
+        rows_seq[mint] = max(candle.last_seq, rows_seq.get(mint, 0))
+        if candle.timestamp_us > started_us:
+            ahead.add((mint, candle.timestamp_us))
+        else:
+            rows_end_us[mint] = max(candle.timestamp_us, rows_end_us.get(mint, 0))
+    return msgspec.structs.replace(
+        found,
+        rows_end_us=rows_end_us,
+        rows_seq=rows_seq,
+        last_seq=max(rows_seq.values(), default=0),
+        ahead=frozenset(ahead),
+    )
 
 
 def reassign_spool(spool: Spool, writers: int) -> int:

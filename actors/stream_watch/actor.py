@@ -377,7 +377,6 @@ def _track(row: StreamRow, now_us: int) -> TrackMint:
         ath=row.ath,
         last_row_us=row.last_row_us,
         rows_seq=row.rows_seq,
-        unnumbered_us=row.unnumbered_us,
     )
 
 

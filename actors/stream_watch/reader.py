@@ -12,7 +12,7 @@ from db.pool import connect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from actors.domain import Mint, Phase, Session
+    from actors.domain import Mint, Phase
     from db.aside import Kept, Kind
     from db.pool import Connection
     from db.streams import StreamRow
@@ -78,18 +78,18 @@ class RowClock(NamedTuple):
 class PostgresReader:
     """A `Reader` on PostgreSQL. A statement blocks for 10 s at most, a dead peer for about 30 s."""
 
-    def __init__(self, connection: Connection, session: Session, clock: RowClock) -> None:
+    def __init__(self, connection: Connection, journal_id: int, clock: RowClock) -> None:
         self._connection = connection
-        self._session = session
+        self._journal_id = journal_id
         self._clock = clock
 
     @classmethod
-    def open(cls, dsn: str, session: Session, clock: RowClock) -> PostgresReader:
+    def open(cls, dsn: str, journal_id: int, clock: RowClock) -> PostgresReader:
         """Connect. Blocks for a few seconds a host address, and on a name lookup without a limit.
 
         Args:
             dsn: The database.
-            session: This run, whose journal's numbers are looked for in rows.
+            journal_id: Whose numbers are looked for in rows; 0: nobody's.
             clock: What rows are held against.
 
         Raises:
@@ -103,7 +103,7 @@ class PostgresReader:
             lock_timeout_s=_LOCK_S,
             autocommit=True,
         )
-        return cls(connection, session, clock)
+        return cls(connection, journal_id, clock)
 
     def listen(self) -> None:
         """Listen on both channels."""
@@ -133,7 +133,7 @@ class PostgresReader:
         return self._read(asked)
 
     def _read(self, mints: Sequence[Mint]) -> Sequence[StreamRow]:
-        return streams.read_streams(self._connection, mints, self._session.journal_id)
+        return streams.read_streams(self._connection, mints, self._journal_id)
 
     def move_ahead(self, after_us: int) -> None:
         """Move the rows of ours aside that end after an instant. Blocks: 1,000 rows in 20 ms.

@@ -28,7 +28,7 @@ LONGEST_QUARANTINE_S: Final = 6 * 3600.0
 
 
 def _route_of(track: TrackMint) -> RouteMint:
-    return RouteMint(track.mint, track.last_row_us, track.rows_seq, track.unnumbered_us)
+    return RouteMint(track.mint, track.last_row_us, track.rows_seq)
 
 
 _NOT_FOUND: Final = Outcome(found=False)

@@ -72,9 +72,7 @@ class Nursery:
         """Add where the newest known row of the mint ends: in the database, on disk, or written."""
         mint, ended_us = track.mint, self._ends.pop(track.mint, 0)
         if self._settings().replay_path is not None:
-            return msgspec.structs.replace(
-                track, last_row_us=ended_us or None, rows_seq=0, unnumbered_us=None
-            )
+            return msgspec.structs.replace(track, last_row_us=ended_us or None, rows_seq=0)
         rows_seq = max(track.rows_seq, self._spooled.rows_seq.get(mint, 0))
         spooled_us = self._spooled.rows_end_us.get(mint, 0)
         return msgspec.structs.replace(

@@ -72,12 +72,6 @@ def number_rows(conn: Connection) -> None:
             Column("trades_without_amount", "integer"),
         ),
     )
-    conn.execute(
-        """
-        CREATE INDEX IF NOT EXISTS coin_metrics_unnumbered ON coin_metrics (mint, timestamp)
-        WHERE window_start IS NOT NULL AND last_seq IS NULL
-        """
-    )
 
 
 def add_ahead(conn: Connection) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.connection.journal import Fact, Frame, JournalReader, JournalWriter
-from actors.connection.journal_set_back import KEPT, finish_interrupted
+from actors.connection.journal import (
+    Fact,
+    Frame,
+    JournalReader,
+    JournalState,
+    JournalWriter,
+)
+from actors.connection.journal_set_back import KEPT, ClockAheadError, finish_interrupted
 from actors.connection.journal_tail import SPARE_NUMBERS
 from actors.domain import Mint
 
@@ -188,7 +195,18 @@ def test_numbers_are_left_out_behind_a_journal_that_was_not_closed(folder: Path)
     writer.open()
     writer.append([Frame(41, NOW_US, b"{}")])
 
-    assert a_writer(folder, NOW_US).open().next_seq == 42 + SPARE_NUMBERS
+    assert a_writer(folder, NOW_US).open().next_seq >= 42 + SPARE_NUMBERS
+
+
+def test_numbers_are_left_out_in_a_copy_of_a_journal_that_was_closed(folder: Path) -> None:
+    keep(folder, [Frame(41, NOW_US, b"{}")], NOW_US)
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+
+    first, second = a_writer(copy, NOW_US).open(), a_writer(folder, NOW_US).open()
+
+    assert first.next_seq >= 42 + SPARE_NUMBERS
+    assert (second.next_seq, second.journal_id) == (42, first.journal_id)
 
 
 def test_numbers_are_left_out_where_the_end_of_a_closed_journal_is_missing(folder: Path) -> None:
@@ -196,7 +214,7 @@ def test_numbers_are_left_out_where_the_end_of_a_closed_journal_is_missing(folde
     (segment,) = folder.glob("journal-*.jsonl")
     segment.write_bytes(segment.read_bytes().splitlines(keepends=True)[0])
 
-    assert a_writer(folder, NOW_US).open().next_seq == 42 + SPARE_NUMBERS
+    assert a_writer(folder, NOW_US).open().next_seq >= 42 + SPARE_NUMBERS
 
 
 def test_an_id_that_cannot_be_read_is_drawn_anew(folder: Path) -> None:
@@ -207,3 +225,50 @@ def test_an_id_that_cannot_be_read_is_drawn_anew(folder: Path) -> None:
 
     assert 0 < second < 2**31
     assert second != first
+
+
+def test_a_journal_without_an_id_gets_one_and_says_from_when_on_it_numbers(folder: Path) -> None:
+    keep(folder, [Frame(41, NOW_US, b"{}")], NOW_US)
+    (folder / "id").unlink()
+
+    assert a_writer(folder, NOW_US).open().unnumbered_seq == 41
+    keep(folder, [Frame(52, NOW_US + 1, b"{}")], NOW_US + 1)
+    assert a_writer(folder, NOW_US + 1).open().unnumbered_seq == 41
+
+
+def test_a_tail_that_cannot_be_repaired_costs_no_id(folder: Path) -> None:
+    first = a_writer(folder, NOW_US)
+    known = first.open()
+    first.append([Frame(41, NOW_US, b"{}")])
+    first.close()
+    (segment,) = folder.glob("journal-*.jsonl")
+    segment.write_bytes(segment.read_bytes() + b"half a li")
+    # Where a repair would put what it cuts off, nothing can be written.
+    segment.with_suffix(".jsonl.torn").mkdir()
+
+    again = a_writer(folder, NOW_US)
+    tail = again.open()
+
+    assert again.state is JournalState.FAILED
+    assert (tail.journal_id, tail.unnumbered_seq) == (known.journal_id, 0)
+
+
+def test_an_id_that_the_disk_does_not_give_leaves_all_numbers_unnamed(folder: Path) -> None:
+    keep(folder, [Frame(41, NOW_US, b"{}")], NOW_US)
+    (folder / "id").unlink()
+    (folder / "id").mkdir()
+
+    tail = a_writer(folder, NOW_US).open()
+
+    assert (tail.journal_id, tail.unnumbered_seq) == (0, 41)
+
+
+def test_a_journal_that_cannot_be_set_back_is_refused_with_a_sentence(folder: Path) -> None:
+    keep(folder, [Frame(1, NOW_US + HOUR_US, b"{}")], NOW_US + HOUR_US)
+    # A file stands where the new journal would be written.
+    folder.with_name("journal.set-back").write_text("")
+
+    with pytest.raises(ClockAheadError, match=r"3600 s ahead of now, and cannot be set back"):
+        a_writer(folder, NOW_US).open()
+
+    assert [each.at_us for each in JournalReader(folder).records()] == [NOW_US + HOUR_US]

@@ -403,12 +403,13 @@ def test_a_creators_buy_that_lies_in_rows_is_remembered_and_its_create_told() ->
     assert line.system.ledger.read()[0] == 1
 
 
-def test_trades_from_before_a_row_without_a_number_lie_in_it() -> None:
-    line = Probed(journal(*trades_of_a(1, 2, 6, 7)))
-    line.begin(RouteMint(A, s(5), unnumbered_us=s(5)))
+def test_trades_from_before_the_journal_had_an_id_are_told_by_their_time() -> None:
+    line = Probed(journal(*trades_of_a(1, 2, 3, 6)))
+    line.state.unnumbered_seq = 2
+    line.begin(RouteMint(A, s(5)))
     line.recover()
 
-    assert line.trades() == [6, 7]
+    assert line.trades() == [3, 6]
 
 
 def test_trades_before_what_is_released_are_remembered_only_where_they_are_tracked() -> None:

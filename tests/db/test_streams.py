@@ -270,9 +270,9 @@ def test_any_printable_mint_is_a_value_and_nothing_else(conn: Connection, mint: 
     assert active_mints(conn) == {mint: 1}
 
 
-def numbers_of(conn: Connection, journal_id: int) -> tuple[int | None, int, int | None]:
+def numbers_of(conn: Connection, journal_id: int) -> tuple[int | None, int]:
     [stream] = read_streams(conn, [A], journal_id)
-    return stream.last_row_us, stream.rows_seq, stream.unnumbered_us
+    return stream.last_row_us, stream.rows_seq
 
 
 def test_rows_of_the_original_decide_nothing_but_the_all_time_high(conn: Connection) -> None:
@@ -282,7 +282,7 @@ def test_rows_of_the_original_decide_nothing_but_the_all_time_high(conn: Connect
         " VALUES ('A', '2099-10-01 12:00+00', 7e-8)"
     )
 
-    assert numbers_of(conn, 7) == (None, 0, None)
+    assert numbers_of(conn, 7) == (None, 0)
     assert read_streams(conn, [A], 7)[0].ath == AllTimeHigh(A, 7e-8, 4_094_539_200_000_000)
 
 
@@ -293,10 +293,10 @@ def test_the_greatest_number_in_rows_is_that_of_this_journal(conn: Connection) -
     copy_candles(conn, [a_candle(at_us=NOON_US + 10, last_seq=9_999)])
     copy_candles(conn, [a_candle("B", at_us=NOON_US + 11, last_seq=77)], 7)
 
-    assert numbers_of(conn, 7) == (NOON_US + 10, 43, None)
-    assert numbers_of(conn, 8) == (NOON_US + 10, 9_000, None)
-    assert numbers_of(conn, 9) == (NOON_US + 10, 0, None)
-    assert numbers_of(conn, 0) == (NOON_US + 10, 0, None)
+    assert numbers_of(conn, 7) == (NOON_US + 10, 43)
+    assert numbers_of(conn, 8) == (NOON_US + 10, 9_000)
+    assert numbers_of(conn, 9) == (NOON_US + 10, 0)
+    assert numbers_of(conn, 0) == (NOON_US + 10, 0)
 
 
 def test_rows_that_were_moved_aside_still_say_what_is_in_them(conn: Connection) -> None:
@@ -306,22 +306,27 @@ def test_rows_that_were_moved_aside_still_say_what_is_in_them(conn: Connection) 
 
     assert move_ahead(conn, NOON_US) == 1
 
-    assert numbers_of(conn, 7) == (NOON_US, 50, None)
-    assert numbers_of(conn, 0) == (NOON_US, 0, None)
+    assert numbers_of(conn, 7) == (NOON_US, 50)
+    assert numbers_of(conn, 0) == (NOON_US, 0)
 
 
-def test_rows_of_version_0_1_0_are_told_by_their_time(conn: Connection) -> None:
+def test_rows_of_version_0_1_0_have_no_number(conn: Connection) -> None:
     start_stream(conn, A, 1, NOON_US)
     copy_candles(conn, [a_candle(at_us=NOON_US + at, last_seq=40 + at) for at in (1, 2, 3)], 7)
     conn.execute("UPDATE coin_metrics SET last_seq = NULL, journal_id = NULL")
-    assert numbers_of(conn, 7) == (NOON_US + 3, 0, NOON_US + 3)
+    assert numbers_of(conn, 7) == (NOON_US + 3, 0)
 
     copy_candles(conn, [a_candle(at_us=NOON_US + 5, last_seq=60)], 7)
 
-    assert numbers_of(conn, 7) == (NOON_US + 5, 60, NOON_US + 3)
+    assert numbers_of(conn, 7) == (NOON_US + 5, 60)
 
-    conn.execute("UPDATE coin_metrics SET last_seq = NULL WHERE last_seq = 60")
-    assert numbers_of(conn, 7) == (NOON_US + 5, 0, NOON_US + 5)
+
+def test_the_number_is_found_behind_many_rows_of_another_journal(conn: Connection) -> None:
+    start_stream(conn, A, 1, NOON_US)
+    copy_candles(conn, [a_candle(at_us=NOON_US + at, last_seq=40 + at) for at in (1, 2)], 7)
+    copy_candles(conn, [a_candle(at_us=NOON_US + 9 + at, last_seq=at) for at in range(200)], 8)
+
+    assert numbers_of(conn, 7) == (NOON_US + 208, 42)
 
 
 def test_reading_a_stream_with_many_rows_looks_at_few(conn: Connection) -> None:
@@ -331,8 +336,8 @@ def test_reading_a_stream_with_many_rows_looks_at_few(conn: Connection) -> None:
     conn.execute("VACUUM ANALYZE coin_metrics")
     before = rows_fetched(conn)
 
-    assert numbers_of(conn, 7) == (NOON_US + 19_999, 19_999, None)
-    assert numbers_of(conn, 8) == (NOON_US + 19_999, 0, None)
+    assert numbers_of(conn, 7) == (NOON_US + 19_999, 19_999)
+    assert numbers_of(conn, 0) == (NOON_US + 19_999, 0)
 
     assert rows_fetched(conn) - before < 100
 
@@ -353,7 +358,7 @@ def test_reading_a_stream_does_not_look_through_rows_of_the_original(
         conn.execute("VACUUM ANALYZE coin_metrics")
     before = rows_fetched(conn)
 
-    assert numbers_of(conn, 7) == (NOON_US, 5, None)
+    assert numbers_of(conn, 7) == (NOON_US, 5)
 
     assert rows_fetched(conn) - before < 100
 

@@ -27,6 +27,10 @@ A, B = Mint("A"), Mint("B")
 WRITER = "postgres-writer:0"
 
 
+LATER_US = 2 * 10**15
+"""The year 2033, behind every row here."""
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
     spool = Spool(tmp_path / "spool.sqlite", 1 << 24)
@@ -39,7 +43,7 @@ def test_rows_end_where_the_newest_spooled_row_of_each_mint_ends(spool: Spool) -
     rows = [closed("A", 1), closed("B", 2), closed("A", 3)]
     spool.put(WRITER, [encode(row) for row in rows], now_us=1)
 
-    assert read_leftovers(spool, "postgres-writer:").rows_end_us == {
+    assert read_leftovers(spool, "postgres-writer:", LATER_US).rows_end_us == {
         A: rows[2].candle.timestamp_us,
         B: rows[1].candle.timestamp_us,
     }
@@ -56,20 +60,20 @@ def test_streams_that_ended_are_named_once_a_change_and_restarted_ones_are_not(
     ]
     spool.put(WRITER, [encode(change) for change in changes], now_us=1)
 
-    assert read_leftovers(spool, "postgres-writer:").ended == (A, A)
+    assert read_leftovers(spool, "postgres-writer:", LATER_US).ended == (A, A)
 
 
 def test_an_unreadable_entry_hides_nothing_else(spool: Spool) -> None:
     broken = Entry(kind="CandleClosed", payload=b"\xc1", key="B", weight=0)
     spool.put(WRITER, [encode(closed("A", 1)), broken], now_us=1)
 
-    assert read_leftovers(spool, "postgres-writer:").rows_end_us.keys() == {A}
+    assert read_leftovers(spool, "postgres-writer:", LATER_US).rows_end_us.keys() == {A}
 
 
 def test_other_owners_and_an_empty_spool_say_nothing(spool: Spool) -> None:
     spool.put("n8n-writer", [encode(closed("A", 1))], now_us=1)
 
-    found = read_leftovers(spool, "postgres-writer:")
+    found = read_leftovers(spool, "postgres-writer:", LATER_US)
     assert (found.rows_end_us, found.ended) == ({}, ())
 
 
@@ -91,7 +95,7 @@ def test_the_greatest_number_of_each_mint_is_found_whatever_was_spooled_last(spo
     spool.put("postgres-writer:1", [encode(closed("D", 7)), encode(StreamPhaseChanged(A, 2))], 1)
     spool.put("n8n-writer", [encode(closed("E", 99))], 1)
 
-    found = read_leftovers(spool, "postgres-writer:")
+    found = read_leftovers(spool, "postgres-writer:", LATER_US)
 
     assert found.rows_seq == {"A": 9, "B": 2, "D": 7}
     assert found.last_seq == 9
@@ -101,7 +105,7 @@ def test_numbers_are_found_on_every_page_of_the_spool(spool: Spool) -> None:
     rows = [closed(f"M{number % 700}", number) for number in range(2_500)]
     spool.put(WRITER, [encode(row) for row in rows], now_us=1)
 
-    found = read_leftovers(spool, "postgres-writer:")
+    found = read_leftovers(spool, "postgres-writer:", LATER_US)
 
     assert len(found.rows_seq) == 700
     assert found.rows_seq[Mint("M0")] == 2_100
@@ -109,6 +113,20 @@ def test_numbers_are_found_on_every_page_of_the_spool(spool: Spool) -> None:
 
 
 def test_without_spooled_rows_there_is_no_number(spool: Spool) -> None:
-    found = read_leftovers(spool, "postgres-writer:")
+    found = read_leftovers(spool, "postgres-writer:", LATER_US)
 
     assert (found.rows_seq, found.last_seq) == ({}, 0)
+
+
+def test_rows_that_end_after_the_start_are_ahead_and_end_nothing(spool: Spool) -> None:
+    rows = [closed("A", 1), closed("A", 2), closed("B", 2)]
+    spool.put(WRITER, [encode(row) for row in rows], now_us=1)
+
+    found = read_leftovers(spool, "postgres-writer:", rows[0].candle.timestamp_us)
+
+    assert found.rows_end_us == {A: rows[0].candle.timestamp_us}
+    assert found.ahead == {
+        (A, rows[1].candle.timestamp_us),
+        (B, rows[2].candle.timestamp_us),
+    }
+    assert found.rows_seq == {A: 2, B: 2}

@@ -231,12 +231,18 @@ def test_equal_rows_are_repetitions_and_others_are_conflicts_that_are_kept(
     assert log["log_level"] == "error"
 
 
-def test_a_candle_of_an_earlier_run_in_the_time_of_this_one_stands_aside(
+def test_a_spooled_candle_that_ends_in_the_time_of_this_run_stands_aside(
     dsn: str, tmp_path: Path
 ) -> None:
-    session = Session(journal_id=7, first_seq=5, started_us=START_US + 3 * CELL_US)
+    ends_us = [START_US + cell * CELL_US for cell in (4, 5)]
+    session = Session(
+        journal_id=7,
+        first_seq=5,
+        started_us=START_US + 3 * CELL_US,
+        ahead=frozenset((Mint("A"), end_us) for end_us in (*ends_us, START_US + 7 * CELL_US)),
+    )
     with service(dsn, tmp_path, session) as running:
-        # The number of a candle's newest trade is that of its cell.
+        # The number of a candle's newest trade is that of its cell; those from 5 on are of now.
         running.tell([*cells("A", 8), *cells("A", 1, first=4)])
         running.committed(9)
 

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.control import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
-from actors.domain import Mint, Session
+from actors.domain import Mint
 from actors.runtime import ArrivalClock, ChildSpec, System
 from actors.runtime.seeded import Probe
 from actors.stream_watch import (
@@ -79,9 +79,7 @@ class Service:
         )
 
     def _open_reader(self) -> Reader:
-        reader = PostgresReader.open(
-            self.dsn, Session(0, 1, 0), RowClock(lambda: None, lambda _: None)
-        )
+        reader = PostgresReader.open(self.dsn, 0, RowClock(lambda: None, lambda _: None))
         if self.deaf:
             reader.listen = lambda: None  # type: ignore[method-assign]  # a pooler that swallows it
         return reader

@@ -161,6 +161,40 @@ def test_a_clock_that_goes_back_over_a_restart_costs_no_trade(
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
+def test_rows_that_a_clock_ahead_has_left_on_disk_cost_no_trade(
+    end: str, world: World, clock: Clock
+) -> None:
+    clock.set(3600)
+    world.start()
+    world.receive(TRADES)
+    query(world.dsn, "ALTER TABLE coin_metrics RENAME TO elsewhere")
+    world.receive(TRADES)
+    if end == "stop":
+        world.stop()
+    else:
+        world.kill()
+    query(world.dsn, "ALTER TABLE elsewhere RENAME TO coin_metrics")
+    clock.set(0)
+    world.start()
+    world.receive(TRADES)
+    world.kill()
+    world.start()
+    world.receive(TRADES)
+    finish(world)
+
+    check(world)
+    assert count_ahead(world.dsn) > 0
+
+
+def test_a_clock_that_was_never_set_is_refused(world: World, clock: Clock) -> None:
+    clock.set(-1_700_000_000)
+    service = world.start()
+
+    assert service.wait(20) == 1
+    assert "which is before mintwatch was written: set the clock" in service.log
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
 def test_a_clock_that_was_behind_costs_no_trade(end: str, world: World, clock: Clock) -> None:
     clock.set(-3600)
     run(world, end)
