@@ -47,14 +47,35 @@ _SHORTEST_S: Final = 60
 _REACH_S: Final = 3_600
 """Windows up to this length are found, also where phases have become shorter."""
 
-# By the end of the window, which has an index; a window is not longer than `reach`.
 _ROWS: Final = """
-SELECT mint, window_start, timestamp, interval_seconds, {figures}
+SELECT mint, window_start, timestamp, interval_seconds, journal_id, {figures}
 FROM coin_metrics
-WHERE window_start >= %(from)s AND window_start < %(to)s
-  AND timestamp > %(from)s AND timestamp <= %(to)s + %(reach)s * interval '1 second'
-  AND (%(mints)s::text[] IS NULL OR mint = ANY(%(mints)s))
+WHERE {windows} AND (%(mints)s::text[] IS NULL OR mint = ANY(%(mints)s))
 ORDER BY window_start, timestamp, mint
+"""
+# By the end of the window too, which has an index; a window is not longer than `reach`.
+_BEGUN_IN: Final = sql.SQL(
+    """
+    window_start >= %(from)s AND window_start < %(to)s
+    AND timestamp > %(from)s AND timestamp <= %(to)s + %(reach)s * interval '1 second'
+    """
+)
+_OVER: Final = sql.SQL(
+    """
+    window_start < %(at)s
+    AND timestamp > %(at)s AND timestamp <= %(at)s + %(reach)s * interval '1 second'
+    """
+)
+_COUNT: Final = """
+SELECT count(*) FROM coin_metrics
+WHERE timestamp > %(from)s AND timestamp <= %(to)s AND window_start IS NOT NULL
+  AND (%(mints)s::text[] IS NULL OR mint = ANY(%(mints)s))
+"""
+_SET_ASIDE: Final = """
+SELECT mint, window_start, timestamp FROM {table}
+WHERE timestamp > %(from)s AND window_start IS NOT NULL
+  AND (%(to)s::timestamptz IS NULL OR window_start < %(to)s)
+  AND (%(mints)s::text[] IS NULL OR mint = ANY(%(mints)s))
 """
 
 
@@ -65,6 +86,8 @@ class AuditedRow(msgspec.Struct, frozen=True):
     start_us: int
     end_us: int
     interval_seconds: int | None
+    journal_id: int | None
+    """Whose numbers its trades have; None: a row of version 0.1.0, or nobody knows."""
     values: dict[str, Any]
 
 
@@ -94,6 +117,21 @@ class AuditQueries:
             to_us: Microseconds UTC.
             mints: Of these alone; None: of all.
         """
+        limits = {"from": to_datetime(from_us), "to": to_datetime(to_us)}
+        return self._read(_BEGUN_IN, limits, mints)
+
+    def rows_over(self, at_us: int, mints: Sequence[str] | None) -> list[AuditedRow]:
+        """Read the rows whose windows begin before an instant and end behind it: one a mint.
+
+        Args:
+            at_us: Microseconds UTC.
+            mints: Of these alone; None: of all.
+        """
+        return self._read(_OVER, {"at": to_datetime(at_us)}, mints)
+
+    def _read(
+        self, windows: sql.SQL, limits: dict[str, Any], mints: Sequence[str] | None
+    ) -> list[AuditedRow]:
         names = (*_AMOUNTS, *_PRICES, *_COUNTS)
         figures = sql.SQL(", ").join(
             sql.SQL("{}::float8").format(sql.Identifier(name))
@@ -101,16 +139,27 @@ class AuditQueries:
             else sql.Identifier(name)
             for name in names
         )
-        query = sql.SQL(_ROWS).format(figures=figures)
+        query = sql.SQL(_ROWS).format(figures=figures, windows=windows)
         values = {
-            "from": to_datetime(from_us),
-            "to": to_datetime(to_us),
+            **limits,
             "reach": max(_REACH_S, self.longest_window_s()),
-            "mints": None if mints is None else list(mints),
+            "mints": _listed(mints),
         }
         with self._conn.cursor(binary=True) as cursor:
             cursor.adapters.register_loader("timestamptz", MicrosLoader)
             return [_row(found, names) for found in cursor.execute(query, values)]
+
+    def count_rows(self, from_us: int, to_us: int, mints: Sequence[str] | None) -> int:
+        """Count the rows whose windows end in `(from_us, to_us]`.
+
+        Args:
+            from_us: Microseconds UTC.
+            to_us: Microseconds UTC.
+            mints: Of these alone; None: of all.
+        """
+        limits = {"from": to_datetime(from_us), "to": to_datetime(to_us), "mints": _listed(mints)}
+        row = self._conn.execute(_COUNT, limits).fetchone()
+        return row[0] if row else 0
 
     def creators(self, mints: Iterable[str]) -> dict[str, str]:
         """Read who created these coins, where that is known."""
@@ -135,27 +184,36 @@ class AuditQueries:
                 SELECT 1 FROM coin_metrics m WHERE m.mint = s.token_address
                 AND m.window_start IS NOT NULL AND m.timestamp <= %(at)s)
             """,
-            {"at": to_datetime(at_us), "mints": None if mints is None else list(mints)},
+            {"at": to_datetime(at_us), "mints": _listed(mints)},
         )
         return frozenset(row[0] for row in found)
 
-    def set_aside(self, from_us: int) -> dict[str, tuple[tuple[int, int], ...]]:
-        """Read the windows, since a time, of candles that are kept beside `coin_metrics`, by mint.
+    def set_aside(
+        self, from_us: int, to_us: int | None, mints: Sequence[str] | None
+    ) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Read the windows of candles that are kept beside `coin_metrics`, by mint.
 
         Tables of conflicts and of rows ahead of the clock; one that does not exist holds none.
+
+        Args:
+            from_us: Windows that end later, microseconds UTC.
+            to_us: Windows that begin earlier; None: up to the last one.
+            mints: Of these alone; None: of all.
         """
+        limits = {
+            "from": to_datetime(from_us),
+            "to": None if to_us is None else to_datetime(to_us),
+            "mints": _listed(mints),
+        }
         found: dict[str, list[tuple[int, int]]] = {}
         for table in _ASIDE:
             known = self._conn.execute("SELECT to_regclass(%s)", (table,)).fetchone()
             if known is None or known[0] is None:
                 continue
-            query = sql.SQL(
-                "SELECT mint, window_start, timestamp FROM {}"
-                " WHERE window_start IS NOT NULL AND timestamp > %s"
-            ).format(sql.Identifier(table))
+            query = sql.SQL(_SET_ASIDE).format(table=sql.Identifier(table))
             with self._conn.cursor(binary=True) as cursor:
                 cursor.adapters.register_loader("timestamptz", MicrosLoader)
-                for mint, start_us, end_us in cursor.execute(query, (to_datetime(from_us),)):
+                for mint, start_us, end_us in cursor.execute(query, limits):
                     found.setdefault(mint, []).append((start_us, end_us))
         return {mint: tuple(spans) for mint, spans in found.items()}
 
@@ -177,12 +235,16 @@ class AuditQueries:
         return [row[0] for row in found]
 
 
+def _listed(mints: Sequence[str] | None) -> list[str] | None:
+    return None if mints is None else list(mints)
+
+
 def _row(found: tuple[Any, ...], names: tuple[str, ...]) -> AuditedRow:
-    mint, start_us, end_us, interval_seconds, *figures = found
+    mint, start_us, end_us, interval_seconds, journal_id, *figures = found
     values = dict(zip(names, figures, strict=True))
     for name in _AMOUNTS:
         values[name] = _lamports(values[name])
-    return AuditedRow(mint, start_us, end_us, interval_seconds, values)
+    return AuditedRow(mint, start_us, end_us, interval_seconds, journal_id, values)
 
 
 def _lamports(amount: Decimal | None) -> int | Decimal | None:

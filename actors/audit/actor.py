@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import psycopg
 
-from actors.audit.run import JOURNAL, Question, audit, released_us
+from actors.audit.facts import Extent, released_us, set_back_us
+from actors.audit.run import JOURNAL, Question, audit
 from actors.audit.state import sentence
 from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND
 from actors.runtime import Actor, Message, SettingsChanged
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 WORK_S: Final = 0.02
 IDLE_S: Final = 0.05
 SAMPLE_US: Final = 120 * US_PER_SECOND
-"""So much of the newest released time is looked at."""
+"""A round goes on where the last one ended, and looks at so much of the newest time at most."""
 MINTS: Final = 50
 """Coins with rows in that time; as many that are active, rows or not, are looked at besides."""
 _STATEMENT_S: Final = 3.0
@@ -135,11 +136,15 @@ class AuditorActor(Actor):
         until_us = yield from released_us(state_dir / JOURNAL, now_us - SAMPLE_US)
         if until_us <= self._state.audited_us:
             return
+        if self._state.set_back_us is None:
+            # A journal is set back before its process's first record, and never later.
+            self._state.set_back_us = yield from set_back_us(state_dir / JOURNAL)
+        extent = Extent(until_us, self._state.set_back_us)
         rows = AuditQueries(self._connected())
-        since_us = max(0, until_us - SAMPLE_US)
+        since_us = max(0, self._state.audited_us, until_us - SAMPLE_US)
         mints = rows.some_mints(since_us, until_us, MINTS)
         question = self._question(since_us, until_us, mints)
-        report = yield from audit(state_dir, rows, question, released=until_us)
+        report = yield from audit(state_dir, rows, question, extent=extent)
         self._state.audited_us = until_us
         self._tell(report)
 

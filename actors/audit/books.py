@@ -36,6 +36,7 @@ LAG_US: Final = 60 * US_PER_SECOND
 """Trades in no row are judged so long after their arrival: what ends a tracking comes behind it."""
 ENDING_US: Final = 10 * US_PER_SECOND
 """A tracker that ended by its coin's age still gets trades until its route is closed."""
+_SET_BACK: Final = "the clock was set back behind it"
 
 Span = tuple[int, int]
 Spans = dict[str, tuple[Span, ...]]
@@ -52,11 +53,15 @@ class Rules(msgspec.Struct, frozen=True):
     """Virtual SOL from which on a coin leaves its curve."""
     covered_from_us: int
     """From here on the journal was read, without a hole at its beginning."""
+    set_back_us: int = 0
+    """Up to here the journal was set back, and rows may have other times than their frames."""
 
 
 class Evidence(msgspec.Struct, frozen=True):
     """What is known beside journal and rows, read before both."""
 
+    journal_id: int = 0
+    """Whose numbers the journal gives; 0: nobody knows."""
     released_us: int = 0
     """What arrived earlier is in rows, on disk, or given up."""
     rows_readable: bool = True
@@ -239,18 +244,6 @@ class Books:
         """The frame of this instant failed each time it was replayed."""
         self._left_out_us.add(at_us)
 
-    def set_clock_back(self) -> None:
-        """Check nothing of what is not judged yet: its times mean something else."""
-        for mint, book in self._books.items():
-            for held in book.rows:
-                self._say_row(Verdict.UNCHECKED, held, "the clock was set back behind it")
-            for trade in book.loose:
-                if trade.due:
-                    self._say_trade(
-                        mint, trade, (Verdict.UNCHECKED, "the clock was set back behind it")
-                    )
-            book.rows, book.loose, book.rows_end_us = [], [], 0
-
     def _forgive_the_last(self, mint: str, book: _Book, at_us: int) -> None:
         from_us = max(at_us - ENDING_US, book.rows_end_us)
         for trade in book.loose:
@@ -283,14 +276,17 @@ class Books:
         if trade.at_us >= before_us:
             return True
         if trade.due:
-            self._say_trade(mint, trade, self._explanation(mint, trade))
+            was_moved = trade.at_us <= self._rules.set_back_us
+            said = (Verdict.UNCHECKED, _SET_BACK) if was_moved else self._explanation(mint, trade)
+            self._say_trade(mint, trade, said)
             return False
         return trade.at_us >= before_us - CACHED_US
 
     def _judge_row(self, held: _Held, book: _Book, position_us: int) -> None:
         row, mint = held.row, held.row.mint
-        if row.start_us < self._rules.covered_from_us or self._has_gap(row):
-            self._say_row(Verdict.UNCHECKED, held, "the journal does not hold all of its window")
+        unchecked = self._why_unchecked(row)
+        if unchecked:
+            self._say_row(Verdict.UNCHECKED, held, unchecked)
         elif held.overlaps is not None:
             self._say_row(Verdict.OVERLAP, held, "its window lies over another row's")
         elif not held.trades and row.end_us > position_us:
@@ -299,6 +295,15 @@ class Books:
             self._say_row(Verdict.EXTRA, held, "the journal has no trade of this window")
         else:
             self._compare(held, book, is_set_aside=(row.start_us, row.end_us) in self._aside(mint))
+
+    def _why_unchecked(self, row: Row) -> str | None:
+        if row.journal_id not in {None, self._evidence.journal_id}:
+            return "it was written from another journal"
+        if row.start_us <= self._rules.set_back_us:
+            return _SET_BACK
+        if row.start_us < self._rules.covered_from_us or self._has_gap(row):
+            return "the journal does not hold all of its window"
+        return None
 
     def _compare(self, held: _Held, book: _Book, *, is_set_aside: bool) -> None:
         due = [trade for trade in held.trades if trade.due]

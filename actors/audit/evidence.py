@@ -16,37 +16,50 @@ import msgspec
 from actors.audit.books import Span, Spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
 SPOOL: Final = "spool.sqlite"
 LETTERS: Final = ("dead-letters.jsonl.1", "dead-letters.jsonl")
-_SPOOLED: Final = "SELECT payload FROM entries WHERE kind = 'CandleClosed' AND is_wanted(key)"
+_SPOOLED: Final = """
+SELECT id, CASE WHEN kind = 'CandleClosed' AND is_wanted(key) THEN payload END
+FROM entries WHERE id > ? ORDER BY id LIMIT 1000
+"""
 _BUSY_S: Final = 1.0
+_STEP_BYTES: Final = 64 * 1024
+"""Dead letters parsed in one step, some milliseconds; a longer line is one step."""
 
 
 def spooled_windows(
     state_dir: Path, remarks: list[str], mints: Sequence[str] | None = None
-) -> Spans:
+) -> Generator[None, None, Spans]:
     """List, by mint, the windows of candles that wait on disk for the database.
 
     Args:
         state_dir: Where the spool lies.
         remarks: Gets a sentence when it cannot be read.
         mints: Of these alone; None: of all.
+
+    Yields:
+        After every 1,000 entries.
     """
     path = state_dir / SPOOL
     if not path.exists():
         return {}
     found: dict[str, list[Span]] = {}
     wanted = None if mints is None else frozenset(mints)
+    last_id = 0
     try:
         # Read only, so that its owner notices nothing: readers of a WAL keep nobody waiting.
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as db:
             db.create_function("is_wanted", 1, lambda key: wanted is None or key in wanted)
-            for (payload,) in db.execute(_SPOOLED):
-                _note_candle(payload, found)
+            # A page is a transaction of its own: one that stays open would let the WAL grow.
+            while page := db.execute(_SPOOLED, (last_id,)).fetchall():
+                for last_id, payload in page:  # noqa: B007 - the last one is where to go on
+                    if payload is not None:
+                        _note_candle(payload, found)
+                yield
     except sqlite3.Error as error:
         remarks.append(f"the spool cannot be read ({error}): candles in it count as missing")
     return {mint: tuple(spans) for mint, spans in found.items()}
@@ -67,24 +80,43 @@ class DeadLetters(msgspec.Struct, frozen=True):
     """By number and arrival."""
 
 
-def dead_letters(state_dir: Path, remarks: list[str]) -> DeadLetters:
-    """Read both files of dead letters; a line that is damaged, or half written, is left out."""
+def dead_letters(
+    state_dir: Path, remarks: list[str], mints: Sequence[str] | None = None
+) -> Generator[None, None, DeadLetters]:
+    """Read both files of dead letters; a line that is damaged, or half written, is left out.
+
+    Args:
+        state_dir: Where they lie.
+        remarks: Gets a sentence when one cannot be read.
+        mints: Of these alone; None: of all.
+
+    Yields:
+        After every 64 KiB.
+    """
     windows: dict[str, list[Span]] = {}
     trades: dict[str, set[Span]] = {}
+    wanted = None if mints is None else frozenset(mints)
     for name in LETTERS:
-        for letter in _lines(state_dir / name, remarks):
+        for letter in _letters(state_dir / name, remarks):
+            if letter is None:
+                yield
+                continue
             with suppress(KeyError, TypeError, ValueError):
                 for mint, seq, at_us in letter["trades"]:
-                    trades.setdefault(mint, set()).add((seq, at_us))
+                    if wanted is None or mint in wanted:
+                        trades.setdefault(mint, set()).add((seq, at_us))
                 for mint, start_us, end_us in letter["windows"]:
-                    windows.setdefault(mint, []).append((start_us, end_us))
+                    if wanted is None or mint in wanted:
+                        windows.setdefault(mint, []).append((start_us, end_us))
     return DeadLetters(
         {mint: tuple(spans) for mint, spans in windows.items()},
         {mint: frozenset(keys) for mint, keys in trades.items()},
     )
 
 
-def _lines(path: Path, remarks: list[str]) -> Iterator[dict[str, Any]]:
+def _letters(path: Path, remarks: list[str]) -> Iterator[dict[str, Any] | None]:
+    """Walk the letters of a file, and give None after every `_STEP_BYTES`."""
+    parsed = 0
     try:
         with path.open("rb") as file:
             for line in file:
@@ -92,6 +124,10 @@ def _lines(path: Path, remarks: list[str]) -> Iterator[dict[str, Any]]:
                     letter = json.loads(line)
                     if isinstance(letter, dict):
                         yield letter
+                parsed += len(line)
+                if parsed >= _STEP_BYTES:
+                    parsed = 0
+                    yield None
     except FileNotFoundError:
         return
     except OSError as error:

@@ -32,6 +32,8 @@ class Row(msgspec.Struct, frozen=True):
     end_us: int
     interval_seconds: int | None
     values: dict[str, Value]
+    journal_id: int | None = None
+    """Whose numbers its trades have; None: a row of version 0.1.0, or nobody knows."""
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -8,8 +8,8 @@ from actors.runtime.messages import Message
 class AuditStatus(Message, frozen=True):
     """What the sampled audits of this process have found. Published after each round.
 
-    `checked` to `unchecked` count windows, and runs of trades in no window, since the start; one
-    that was looked at twice counts twice. `missing` to `extra` are those that nothing explains,
+    `checked` to `unchecked` count windows, and runs of trades in no window, since the start.
+    `missing` to `extra` are those that nothing explains,
     each once, of the last hour.
     """
 

@@ -78,6 +78,12 @@ class Report:
         if kept is not None and len(kept) < KEPT:
             kept.append(finding)
 
+    def leave_unchecked(self, rows: int) -> None:
+        """Count rows whose windows ended before the journal begins."""
+        if rows:
+            self.counts[Verdict.UNCHECKED] += rows
+            self.remarks.append(f"{rows:,} windows ended before the journal begins")
+
     @property
     def checked(self) -> int:
         """Windows and runs with a verdict that is certain."""

@@ -3,7 +3,8 @@
 Guarantees: works beside a running service. What was released is read first, rows next, frames last,
 so a row that is read here has all its frames read behind it, and what was released is in the rows.
 Bounds: see `books`. The journal is read from the segment that holds `since` less the memory for
-repetitions (10 minutes) and the longest window; nothing older is opened.
+repetitions (10 minutes) and the longest window, and its first segment is looked through for where
+it was set back. Rows are read a minute at a time; those from before the journal are only counted.
 """
 
 from __future__ import annotations
@@ -15,28 +16,27 @@ import msgspec
 
 from actors.audit.books import LAG_US, MEMORY_US, US_PER_SECOND, Books, Evidence, Rules
 from actors.audit.evidence import dead_letters, spooled_windows
+from actors.audit.facts import Extent, number, released_us, set_back_us
 from actors.audit.figures import Row
 from actors.audit.reading import read_frame
 from actors.audit.report import Report
 from actors.connection.journal_reader import JournalReader
 from actors.connection.journal_records import Fact, Frame
-from actors.connection.journal_segments import list_segments
+from actors.connection.journal_segments import ID, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
+    from actors.audit.books import Spans
+
 JOURNAL: Final = "journal"
-DRAINED: Final = "drained"
-"""Everything that has arrived before this fact is in rows or on disk."""
 STEP_RECORDS: Final = 512
 """Looked through in one step: up to some 20 ms when all are frames of mints that are asked for."""
 SLICE_US: Final = 60 * US_PER_SECOND
 """Rows are read for so long at once, by their beginnings."""
 WINDOW_US: Final = 60 * US_PER_SECOND
 """The longest window there is, as long as nobody says otherwise."""
-ROWS_US: Final = 3_600 * US_PER_SECOND
-"""Rows are read from so long before the journal on; what they hold is unchecked."""
 _MINTS: Final = re.compile(rb'"mint"\s*:\s*"([^"]*)"')
 FOREVER_US: Final = 2**62
 _GRADUATION: Final = 0.995
@@ -63,14 +63,22 @@ class Rows(Protocol):
     def rows(self, from_us: int, to_us: int, mints: Sequence[str] | None) -> Sequence[RowLike]:
         """Rows whose windows begin in `[from_us, to_us)`, in that order."""
 
+    def rows_over(self, at_us: int, mints: Sequence[str] | None) -> Sequence[RowLike]:
+        """Rows whose windows begin before this instant and end behind it."""
+
+    def count_rows(self, from_us: int, to_us: int, mints: Sequence[str] | None) -> int:
+        """How many rows have windows that end in `(from_us, to_us]`."""
+
     def creators(self, mints: Sequence[str]) -> Mapping[str, str]:
         """Who created these coins."""
 
     def tracked_before(self, at_us: int, mints: Sequence[str] | None) -> frozenset[str]:
         """Coins that are active, and had rows by then."""
 
-    def set_aside(self, from_us: int) -> Mapping[str, tuple[tuple[int, int], ...]]:
-        """Windows of candles that are kept beside the table."""
+    def set_aside(
+        self, from_us: int, to_us: int | None, mints: Sequence[str] | None
+    ) -> Mapping[str, tuple[tuple[int, int], ...]]:
+        """Windows of candles that are kept beside the table; `to_us` None: up to the last."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -87,7 +95,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 def audit(
-    state_dir: Path, rows: Rows | None, question: Question, *, released: int | None = None
+    state_dir: Path, rows: Rows | None, question: Question, *, extent: Extent | None = None
 ) -> Generator[None, None, Report]:
     """Audit in steps; give the report at the end.
 
@@ -95,7 +103,7 @@ def audit(
         state_dir: Where the journal, the spool and the dead letters lie.
         rows: None: the database does not answer, and only what waits can be told.
         question: What to audit.
-        released: As `released_us` gives it, if that is known already; never a later time.
+        extent: What `facts` finds, if that is known already; released may be less than is now.
 
     Yields:
         After every `STEP_RECORDS` records, and after each reading of rows.
@@ -103,78 +111,58 @@ def audit(
     Raises:
         psycopg.Error: What `rows` raises.
     """
-    return (yield from _Run(state_dir, rows, question, released).steps())
-
-
-def released_us(folder: Path, begin_us: int) -> Generator[None, None, int]:
-    """Find how far everything is in rows, on disk or given up; 0: nobody has said so.
-
-    Looks in the newest segment of the journal, then from `begin_us` on.
-
-    Yields:
-        Now and then.
-    """
-    newest_us = max((segment.first_us for segment in list_segments(folder)), default=0)
-    found_us = 0
-    for since_us in (newest_us, begin_us):
-        for number, record in enumerate(JournalReader(folder).steps(since_us=since_us)):
-            if isinstance(record, Fact):
-                found_us = max(found_us, _released_by(record))
-            if record is None or number % (8 * STEP_RECORDS) == 0:
-                yield
-        if found_us:
-            break
-    return found_us
+    return (yield from _Run(state_dir, rows, question).steps(extent))
 
 
 class _Run:
     """One pass."""
 
-    def __init__(
-        self, state_dir: Path, rows: Rows | None, question: Question, released: int | None
-    ) -> None:
+    def __init__(self, state_dir: Path, rows: Rows | None, question: Question) -> None:
         self._state_dir = state_dir
         self._folder = state_dir / JOURNAL
         self._rows = rows
         self._question = question
-        self._released = released
         self._reader = JournalReader(self._folder)
         self._report = Report()
         self._needles = frozenset(mint.encode() for mint in question.mints or ())
         self._loaded_us = 0
+        """Rows that begin earlier were read."""
         self._position_us = 0
         self._damages = 0
         self._asked: set[str] = set()
-        self._books = Books(self._rules(0), Evidence(), self._report)
+        self._books = Books(self._rules(0, 0), Evidence(), self._report)
 
-    def steps(self) -> Generator[None, None, Report]:
+    def steps(self, extent: Extent | None) -> Generator[None, None, Report]:
         reach_us = self._reach_us()
         begin_us = max(0, self._question.since_us - MEMORY_US - reach_us)
         first_us = self._first_us()
         if first_us is None:
             return self._report
         covered_us = max(begin_us, first_us)
-        released = self._released
-        if released is None:
+        if extent is None:
             released = yield from released_us(self._folder, begin_us)
-        self._books = Books(
-            self._rules(covered_us), self._evidence(released, begin_us), self._report
-        )
+            extent = Extent(released, (yield from set_back_us(self._folder)))
+        evidence = yield from self._evidence(extent.released_us, begin_us)
+        self._books = Books(self._rules(covered_us, extent.set_back_us), evidence, self._report)
         self._report.from_us = max(covered_us, self._question.since_us)
-        self._loaded_us = max(0, begin_us - ROWS_US)
+        self._begin_rows(covered_us)
+        yield
         # Facts from before the first frame of all have no time yet.
         from_us = 0 if begin_us <= first_us else begin_us
-        for number, record in enumerate(self._reader.steps(since_us=from_us), 1):
+        for count, record in enumerate(self._reader.steps(since_us=from_us), 1):
             if record is None:
                 yield
                 continue
             # What ends a tracking, or begins it, comes behind its trades.
             if record.at_us >= self._question.until_us + LAG_US:
                 break
+            if isinstance(record, Frame) and record.at_us >= self._loaded_us:
+                self._books.settle(record.at_us)
+                yield from self._load_through(record.at_us)
             self._take(record)
-            if number % STEP_RECORDS == 0:
+            if count % STEP_RECORDS == 0:
                 yield
-        self._load(self._position_us + 1)
+        yield from self._load_through(self._position_us)
         self._books.settle(self._position_us, to_the_end=True)
         self._report.to_us = self._position_us
         return self._report
@@ -186,7 +174,7 @@ class _Run:
             return WINDOW_US
         return max(WINDOW_US, self._rows.longest_window_s() * US_PER_SECOND)
 
-    def _rules(self, covered_from_us: int) -> Rules:
+    def _rules(self, covered_from_us: int, set_back_us: int) -> Rules:
         question = self._question
         full_sol = question.initial_sol + _GRADUATION * question.full_sol
         return Rules(
@@ -195,6 +183,7 @@ class _Run:
             whale_lamports=question.whale_lamports,
             full_lamports=round(full_sol * 1e9),
             covered_from_us=covered_from_us,
+            set_back_us=set_back_us,
         )
 
     def _first_us(self) -> int | None:
@@ -202,20 +191,43 @@ class _Run:
         reader = JournalReader(self._folder)
         return next((record.at_us for record in reader.records() if record.at_us > 0), None)
 
-    def _evidence(self, released: int, begin_us: int) -> Evidence:
-        remarks = self._report.remarks
-        letters = dead_letters(self._state_dir, remarks)
-        spooled = spooled_windows(self._state_dir, remarks, self._mints())
+    def _evidence(self, released: int, begin_us: int) -> Generator[None, None, Evidence]:
+        remarks, mints = self._report.remarks, self._mints()
+        until_us = self._question.until_us
+        letters = yield from dead_letters(self._state_dir, remarks, mints)
+        spooled = yield from spooled_windows(self._state_dir, remarks, mints)
         rows = self._rows
+        tracked: frozenset[str] = frozenset()
+        aside: Spans = {}
+        if rows is not None:
+            tracked = rows.tracked_before(begin_us, mints)
+            yield
+            aside = dict(
+                rows.set_aside(begin_us, None if until_us == FOREVER_US else until_us, mints)
+            )
+            yield
         return Evidence(
+            journal_id=read_number(self._folder, ID),
             released_us=released,
             rows_readable=rows is not None,
-            tracked=frozenset() if rows is None else rows.tracked_before(begin_us, self._mints()),
+            tracked=tracked,
             spooled=spooled,
             dead_windows=letters.windows,
             dead_trades=letters.trades,
-            set_aside={} if rows is None else dict(rows.set_aside(begin_us)),
+            set_aside=aside,
         )
+
+    def _begin_rows(self, covered_us: int) -> None:
+        """Count the rows from before the journal, and read those that reach into it."""
+        self._loaded_us = covered_us
+        if self._rows is None:
+            return
+        before_us = min(covered_us, self._question.until_us)
+        if self._question.since_us < before_us:
+            self._report.leave_unchecked(
+                self._rows.count_rows(self._question.since_us, before_us, self._mints())
+            )
+        self._add(self._rows.rows_over(covered_us, self._mints()))
 
     # The pass.
 
@@ -228,26 +240,27 @@ class _Run:
             self._take_fact(record)
             self._position_us = max(self._position_us, record.at_us)
             return
-        if record.at_us < self._position_us:
-            # The clock was set back, and the fact that says so stands before this frame.
-            self._books.set_clock_back()
-            self._loaded_us = max(0, record.at_us - ROWS_US)
         self._position_us = record.at_us
-        if record.at_us >= self._loaded_us:
-            self._go_on(record.at_us)
         self._take_frame(record)
 
-    def _go_on(self, at_us: int) -> None:
-        """Judge what lies behind, and read the rows of what comes."""
-        self._books.settle(at_us)
-        self._load(at_us + SLICE_US)
+    def _load_through(self, at_us: int) -> Generator[None, None, None]:
+        """Read the rows that begin up to this instant, and those of less than a minute behind it.
 
-    def _load(self, to_us: int) -> None:
-        if self._rows is None or to_us <= self._loaded_us:
-            self._loaded_us = max(self._loaded_us, to_us)
+        All frames before it were taken: rows of a time without frames are judged at once.
+        """
+        while self._loaded_us <= at_us:
+            from_us, self._loaded_us = self._loaded_us, self._loaded_us + SLICE_US
+            if self._rows is None:
+                continue
+            found = self._rows.rows(from_us, self._loaded_us, self._mints())
+            self._add(found)
+            yield
+            if found and self._loaded_us <= at_us:
+                self._books.settle(at_us)
+
+    def _add(self, found: Sequence[RowLike]) -> None:
+        if self._rows is None:
             return
-        found = self._rows.rows(self._loaded_us, to_us, self._mints())
-        self._loaded_us = to_us
         new = {row.mint for row in found} - self._asked
         self._asked |= new
         creators = self._rows.creators(sorted(new)) if new else {}
@@ -284,27 +297,12 @@ class _Run:
             case "journal_gap":
                 books.gap(self._position_us, fact.at_us)
             case "frame_left_out":
-                books.leave_out(_number(fact, "frame_us"))
+                books.leave_out(number(fact, "frame_us"))
             case "tracker_started" if mint is not None and self._is_asked_for(mint):
                 books.start(mint)
             case "tracker_stopped" if mint is not None and self._is_asked_for(mint):
                 books.stop(mint, fact.at_us, ended=bool(fact.details.get("ended")))
             case "handed_over" if mint is not None and self._is_asked_for(mint):
-                books.hand_over(mint, _number(fact, "from_seq"))
+                books.hand_over(mint, number(fact, "from_seq"))
             case _:
                 pass
-
-
-def _released_by(fact: Fact) -> int:
-    match fact.name:
-        case "released":
-            return _number(fact, "before_us")
-        case "drained":
-            return fact.at_us + 1
-        case _:
-            return 0
-
-
-def _number(fact: Fact, name: str) -> int:
-    value = fact.details.get(name)
-    return value if isinstance(value, int) else 0

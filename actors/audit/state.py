@@ -26,6 +26,8 @@ class AuditorState:
         """Since when it is known what makes a whale."""
         self.audited_us = 0
         """How far the last round reached."""
+        self.set_back_us: int | None = None
+        """Up to where the journal was set back; None: nobody has looked."""
         self._rounds = 0
         self._counts: Counter[Verdict] = Counter()
         self._checked = 0

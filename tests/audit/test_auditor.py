@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.rows import query
+from tests.e2e.rows import query, rows
 from tests.faults.world import World, eventually
 
 if TYPE_CHECKING:
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 def windows(service: Service, verdict: str) -> float:
     return service.metrics()[f'mintwatch_audit_windows_total{{verdict="{verdict}"}}']
+
+
+def counted(service: Service) -> float:
+    """Count windows of all verdicts."""
+    return sum(
+        value
+        for name, value in service.metrics().items()
+        if name.startswith("mintwatch_audit_windows_total{")
+    )
 
 
 def auditor(service: Service) -> dict[str, Any]:
@@ -40,6 +49,18 @@ def test_running_service_finds_its_rows_right_and_then_a_falsified_one(
         assert re.search(r"volume_sol", line)
         assert auditor(service)["state"] == "running"
         assert auditor(service)["restarts"] == 0
+
+
+def test_each_window_is_counted_once(dsn: str, tmp_path: Path) -> None:
+    with World(tmp_path, dsn, AUDIT_INTERVAL=1) as world:
+        service = world.start()
+        eventually(lambda: counted(service) > 0, 60, "the first round")
+        world.receive(500)
+        world.market.fault("hold")
+        world.rest()
+
+        eventually(lambda: counted(service) >= len(rows(dsn)), 100, "the last windows")
+        assert counted(service) == len(rows(dsn)) > 100
 
 
 def test_auditor_leaves_a_round_while_the_database_is_away(dsn: str, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
+
 from actors.audit.books import Books, Evidence, Rules
 from actors.audit.figures import Row
 from actors.audit.reading import Seen, SeenTrade
@@ -57,7 +60,12 @@ class Case:
     """Books that were read to the end of a journal of `END_S` seconds."""
 
     def __init__(
-        self, *rows: Row, covered_from_s: float = 0, since_s: float = 0, **evidence: Any
+        self,
+        *rows: Row,
+        covered_from_s: float = 0,
+        set_back_s: float = 0,
+        since_s: float = 0,
+        **evidence: Any,
     ) -> None:
         self.report = Report()
         rules = Rules(
@@ -66,6 +74,7 @@ class Case:
             whale_lamports=None,
             full_lamports=114_575_000_000,
             covered_from_us=round(covered_from_s * S),
+            set_back_us=round(set_back_s * S),
         )
         self.books = Books(rules, Evidence(**{"released_us": END_S * S, **evidence}), self.report)
         self.books.add_rows(rows, {})
@@ -317,12 +326,29 @@ def test_window_that_the_journal_does_not_hold_is_unchecked() -> None:
 
 
 def test_what_came_before_the_clock_was_set_back_is_unchecked() -> None:
-    case = Case(TWO)
+    # The second window begins behind it, the first one only ends there.
+    case = Case(TWO, row(105, 110, buys=9, sol=9, prices=(9,)), set_back_s=104)
     case.books.start(A)
-    case.take(trade(1, 90))
-    case.books.set_clock_back()
+    case.take(trade(1, 90), trade(2, 106), trade(3, 120))
 
-    assert case.found() == {"unchecked": 2}
+    assert case.found() == {"unchecked": 2, "different": 1, "missing": 1}
+
+
+def test_row_of_another_journal_is_unchecked_and_takes_its_trades_along() -> None:
+    case = Case(msgspec.structs.replace(TWO, journal_id=8), journal_id=7)
+    case.books.start(A)
+    case.take(trade(1, 101))
+
+    assert case.found() == {"unchecked": 1}
+
+
+@pytest.mark.parametrize("journal_id", [None, 7])
+def test_row_of_this_journal_or_of_a_version_without_numbers_is_checked(
+    journal_id: int | None,
+) -> None:
+    case = Case(msgspec.structs.replace(TWO, journal_id=journal_id), journal_id=7)
+
+    assert case.found() == {"extra": 1}
 
 
 def test_windows_that_ended_before_the_time_asked_for_are_not_counted() -> None:

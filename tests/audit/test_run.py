@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from actors.audit.facts import released_us, set_back_us
 from actors.audit.figures import Row
-from actors.audit.run import Question, audit, released_us
+from actors.audit.run import Question, audit
 from actors.connection.journal import Fact, Frame, JournalWriter
 
 if TYPE_CHECKING:
@@ -29,12 +30,22 @@ class Listed:
     def __init__(self, *rows: Row, tracked: frozenset[str] = frozenset()) -> None:
         self._rows = sorted(rows, key=lambda row: row.start_us)
         self._tracked = tracked
+        self.most = 0
+        """Rows given at once."""
 
     def longest_window_s(self) -> int:
         return 60
 
     def rows(self, from_us: int, to_us: int, mints: Sequence[str] | None) -> Sequence[Row]:
-        return [row for row in self._rows if from_us <= row.start_us < to_us]
+        found = [row for row in self._rows if from_us <= row.start_us < to_us]
+        self.most = max(self.most, len(found))
+        return found
+
+    def rows_over(self, at_us: int, mints: Sequence[str] | None) -> Sequence[Row]:
+        return [row for row in self._rows if row.start_us < at_us < row.end_us]
+
+    def count_rows(self, from_us: int, to_us: int, mints: Sequence[str] | None) -> int:
+        return sum(from_us < row.end_us <= to_us for row in self._rows)
 
     def creators(self, mints: Sequence[str]) -> Mapping[str, str]:
         return {}
@@ -42,7 +53,9 @@ class Listed:
     def tracked_before(self, at_us: int, mints: Sequence[str] | None) -> frozenset[str]:
         return self._tracked
 
-    def set_aside(self, from_us: int) -> Mapping[str, tuple[tuple[int, int], ...]]:
+    def set_aside(
+        self, from_us: int, to_us: int | None, mints: Sequence[str] | None
+    ) -> Mapping[str, tuple[tuple[int, int], ...]]:
         return {}
 
 
@@ -67,14 +80,14 @@ def released(at_s: float) -> Fact:
     return fact("released", T0 + round(at_s * S), None, before_us=T0 + round(at_s * S))
 
 
-def write(folder: Path, *records: Frame | Fact) -> None:
+def write(folder: Path, *records: Frame | Fact, clock_s: float = 86_400) -> None:
     journal = JournalWriter(
         folder / "journal",
         fsync="never",
         max_bytes=1 << 30,
         max_age_hours=24,
-        # Behind every record: a journal that is ahead of its clock is set back.
-        wall_us=lambda: T0 + 86_400 * S,
+        # A journal that is ahead of its clock is set back.
+        wall_us=lambda: T0 + round(clock_s * S),
         monotonic_s=time.monotonic,
         background=False,
     )
@@ -169,17 +182,71 @@ def test_damaged_line_leaves_the_window_unchecked(tmp_path: Path) -> None:
     assert audited(tmp_path, Listed(row(5, 10)))["unchecked"] == 1
 
 
-def test_clock_that_was_set_back_leaves_what_came_before_unchecked(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        fact("tracker_started", T0 + 3_600 * S),
-        buy(1, 3_601),
-        fact("clock_set_back", T0, None),
-        buy(2, 1),
-        released(60),
-    )
+def test_rows_from_before_the_first_frame_that_reach_into_it_are_unchecked(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, fact("tracker_started", 0), buy(1, 600), buy(2, 700), released(760))
 
-    assert audited(tmp_path, Listed()) == {"unchecked": 1, "missing": 1}
+    found = audited(tmp_path, Listed(row(5, 10), row(300, 650)))
+
+    assert found == {"unchecked": 2, "missing": 1}
+
+
+def test_windows_from_long_before_the_journal_are_counted_and_not_read(tmp_path: Path) -> None:
+    write(tmp_path, fact("tracker_started", 0), buy(1, 3_000), released(3_060))
+    rows = Listed(*(row(start_s, start_s + 5) for start_s in range(0, 3_000, 5)))
+
+    assert audited(tmp_path, rows) == {"unchecked": 600, "missing": 1}
+    assert rows.most == 0
+
+
+def test_rows_are_read_a_minute_at_a_time_where_no_frame_arrived(tmp_path: Path) -> None:
+    write(tmp_path, buy(1, 0), buy(2, 3_000), released(3_060))
+    rows = Listed(*(row(start_s, start_s + 5) for start_s in range(5, 3_000, 5)))
+
+    assert audited(tmp_path, rows) == {"extra": 599}
+    assert rows.most == 12
+
+
+def set_back_by_a_minute(folder: Path) -> None:
+    """Write frames of 60 s to 70 s, and go on under a clock that says 10 s."""
+    write(
+        folder,
+        fact("tracker_started", T0 + 60 * S),
+        *(buy(60 + second, 60 + second) for second in range(11)),
+        clock_s=60,
+    )
+    write(folder, buy(100, 20), released(90), clock_s=10)
+
+
+def test_clock_that_was_set_back_leaves_what_came_before_unchecked(tmp_path: Path) -> None:
+    set_back_by_a_minute(tmp_path)
+
+    found = audited(tmp_path, Listed(row(3, 5), row(9, 12), row(12, 15)))
+
+    # One run of trades that are in no row, one window that ended before and one that began so.
+    assert found == {"unchecked": 3, "extra": 1, "missing": 1}
+
+
+def test_clock_that_was_set_back_is_known_before_the_time_asked_for_ends(tmp_path: Path) -> None:
+    set_back_by_a_minute(tmp_path)
+    write(tmp_path, buy(200, 200), released(260))
+
+    found = audited(tmp_path, Listed(row(3, 5)), until_us=T0 + 6 * S)
+
+    assert found.keys() == {"unchecked"}
+
+
+def test_journal_that_was_set_back_says_where(tmp_path: Path) -> None:
+    set_back_by_a_minute(tmp_path)
+
+    assert through(set_back_us(tmp_path / "journal")) == T0 + 10 * S - 1
+
+
+def test_journal_that_was_never_set_back_says_so(tmp_path: Path) -> None:
+    write(tmp_path, buy(1, 1), released(60))
+
+    assert through(set_back_us(tmp_path / "journal")) == 0
 
 
 def test_tracking_from_before_the_part_that_is_read_is_known_from_the_tables(

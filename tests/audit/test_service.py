@@ -135,6 +135,22 @@ def test_stop_in_order_and_start_agree(dsn: str, tmp_path: Path) -> None:
         assert (answer.exit_code, answer.wrong()) == (0, {})
 
 
+def test_rows_of_another_journal_are_unchecked(dsn: str, tmp_path: Path) -> None:
+    """Between two runs another STATE_DIR was used, on the same database."""
+    other = tmp_path / "other"
+    with World(tmp_path, dsn) as world:
+        for settings in ({}, {"STATE_DIR": other}, {}):
+            world.start(**settings)
+            world.receive(400)
+            world.stop()
+
+        answers = [ask(state_dir, dsn) for state_dir in (world.state_dir, other)]
+
+        assert [(answer.exit_code, answer.wrong()) for answer in answers] == [(0, {}), (0, {})]
+        assert all(answer.found["unchecked"] > 10 for answer in answers)
+        assert all(answer.found["ok"] > 10 for answer in answers)
+
+
 def test_rows_wait_while_the_database_is_away(own_postgres: PostgresServer, tmp_path: Path) -> None:
     dsn = own_postgres.dsn("mintwatch")
     migrate(dsn)
