@@ -105,6 +105,40 @@ def ensure_unique(conn: Connection, table: str, key: str, newest_first: str) -> 
     )
 
 
+def copy_privileges(conn: Connection, source: str, target: str) -> None:
+    """Let everybody do with one table what they may do with another, its owner included.
+
+    Privileges on single columns are left out.
+
+    Args:
+        conn: With an open transaction, of the target's owner.
+        source: The table whose privileges are read.
+        target: The table that gets them as well.
+    """
+    found = conn.execute(
+        """
+        SELECT held.grantee = 0, held.grantee::regrole::text, held.privilege_type,
+            bool_or(held.is_grantable)
+        FROM pg_class source,
+            aclexplode(coalesce(source.relacl, acldefault('r', source.relowner))) held
+        WHERE source.oid = to_regclass(%s) AND held.grantee <> (
+            SELECT relowner FROM pg_class WHERE oid = to_regclass(%s))
+        GROUP BY held.grantee, held.privilege_type ORDER BY 2, 3
+        """,
+        (source, target),
+    ).fetchall()
+    for is_public, grantee, privilege, is_grantable in found:
+        # A regrole is written as an identifier, quoted where it has to be.
+        conn.execute(
+            sql.SQL("GRANT {} ON {} TO {}{}").format(
+                sql.SQL(privilege),
+                sql.Identifier(target),
+                sql.SQL("PUBLIC" if is_public else grantee),
+                sql.SQL(" WITH GRANT OPTION" if is_grantable and not is_public else ""),
+            )
+        )
+
+
 def has_index_on(conn: Connection, table: str, names: list[str]) -> bool:
     """Say whether a whole (not partial) valid index begins with exactly these columns."""
     row = conn.execute(

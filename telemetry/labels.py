@@ -48,8 +48,8 @@ DROP_REASONS: Final = (
     "orphan_unwanted", "orphan_uncached", "orphan_ended", "expired", "evicted", "filtered",
     "late", "parked_lost", "window_lost", "malformed", "unknown_frame", "unknown_migration",
     "frame_left_out", "journal_lost", "stale_window", "row_repeated", "row_conflict", "row_ahead",
-    "row_refused", "trade_refused", "coin_refused", "batch_refused", "dead_letter", "coalesced",
-    "tap_dropped",
+    "row_refused", "trade_refused", "trade_repeated", "trade_conflict", "coin_refused",
+    "batch_refused", "dead_letter", "letter_dropped", "coalesced", "tap_dropped",
 )  # fmt: skip
 """As `actors.domain.Drop` has them."""
 PROBLEM_KINDS: Final = (

@@ -17,13 +17,15 @@ from actors.postgres_writer.messages import StoreTrade, StreamEnded
 from actors.spool import SpoolError
 from actors.stream_watch.messages import StreamChangesCommitted
 from db.errors import Verdict, classify
+from db.values import exact, sol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from actors.domain import Candle
     from actors.postgres_writer.batch import Contents
-    from actors.postgres_writer.database import BatchOutcome, Database, Refused
+    from actors.postgres_writer.database import BatchOutcome, Database, Refused, TradeConflict
     from actors.postgres_writer.messages import StreamChange
     from actors.postgres_writer.outbox import Outbox, Piece
     from actors.postgres_writer.state import WriterState
@@ -99,8 +101,11 @@ class Committer:
         """Say of everything that did not become a row what became of it."""
         self._dropped(Drop.ROW_REPEATED, outcome.repeated)
         self._dropped(Drop.ROW_AHEAD, outcome.ahead)
+        self._dropped(Drop.TRADE_REPEATED, outcome.trades_repeated)
         for candle in outcome.conflicts:
             self._tell_conflict(candle)
+        for conflict in outcome.trade_conflicts:
+            self._tell_trade_conflict(conflict)
         for refused in outcome.refused:
             self._tell_refused(refused)
 
@@ -114,6 +119,30 @@ class Committer:
             mint=candle.mint,
             timestamp_us=candle.timestamp_us,
             do="compare coin_metrics with coin_metrics_conflicts, then acknowledge",
+        )
+
+    def _tell_trade_conflict(self, conflict: TradeConflict) -> None:
+        """Keep a trade that the database has with other figures; its candle is not touched."""
+        item, there = conflict
+        trade = item.trade
+        figures = {
+            "sol_amount_there": _figure(there.sol_amount),
+            "sol_amount_came": _figure(sol(trade.sol_lamports)),
+            "price_sol_there": _figure(there.price_sol),
+            "price_sol_came": _figure(exact(trade.price_sol)),
+        }
+        text = "coin_transactions has this trade with other figures: {}".format(
+            ", ".join(f"{name} {figure}" for name, figure in figures.items())
+        )
+        self._context.dead_letter(item, "refused", ValueError(text))
+        self._dropped(Drop.TRADE_CONFLICT)
+        self._context.note(trade.mint, "trade_conflict", seq=trade.seq)
+        self._context.log.error(
+            "trade_conflict",
+            mint=trade.mint,
+            signature=trade.signature,
+            **figures,
+            do="put coin_transactions right, then delete the dead letter",
         )
 
     def _tell_refused(self, refused: Refused) -> None:
@@ -168,6 +197,10 @@ class Committer:
         for candle in contents.candles:
             late_s = (now_us - candle.timestamp_us) / _US_PER_SECOND
             telemetry.window_to_commit_seconds.observe(max(0.0, late_s))
+
+
+def _figure(value: Decimal | float | None) -> str | None:
+    return None if value is None else f"{value:f}"
 
 
 def one_line(error: BaseException) -> str:

@@ -45,6 +45,13 @@ class Refused(NamedTuple):
     error: Exception
 
 
+class TradeConflict(NamedTuple):
+    """A stored trade that is there already, with another amount or price."""
+
+    item: StoreTrade
+    there: transactions.Conflict
+
+
 class BatchOutcome(msgspec.Struct, frozen=True):
     """What became of a batch that was written."""
 
@@ -57,6 +64,9 @@ class BatchOutcome(msgspec.Struct, frozen=True):
     ahead: int = 0
     """Candles of an earlier run whose clock was ahead; kept beside the rows."""
     refused: tuple[Refused, ...] = ()
+    trades_repeated: int = 0
+    """Stored trades that were there already, with the same amount and price."""
+    trade_conflicts: tuple[TradeConflict, ...] = ()
 
 
 class Database(Protocol):
@@ -197,12 +207,22 @@ def _write(
     for coin in contents.coins:
         refused += _describe(connection, coin)
     streams.raise_aths(connection, contents.aths)
+    stored = transactions.TradesWritten(0)
     if contents.trades:
-        refused += _store(connection, contents.trades, whale_lamports)
+        stored = _store(connection, contents.trades, whale_lamports)
+    refused += [Refused(contents.trades[place], error) for place, error in stored.refused]
     for gap in contents.gaps:
         gaps.insert_gap(connection, gap)
     return BatchOutcome(
-        written.new, written.repeated, written.conflicts, len(ahead), tuple(refused)
+        new=written.new,
+        repeated=written.repeated,
+        conflicts=written.conflicts,
+        ahead=len(ahead),
+        refused=tuple(refused),
+        trades_repeated=stored.repeated,
+        trade_conflicts=tuple(
+            TradeConflict(contents.trades[found.place], found) for found in stored.conflicts
+        ),
     )
 
 
@@ -242,10 +262,9 @@ def _describe(connection: Connection, coin: Coin) -> list[Refused]:
 
 def _store(
     connection: Connection, trades: Sequence[StoreTrade], whale_lamports: int
-) -> list[Refused]:
-    written = transactions.copy_trades(
+) -> transactions.TradesWritten:
+    return transactions.copy_trades(
         connection,
         [(stored.trade, stored.phase_id) for stored in trades],
         whale_lamports=whale_lamports,
     )
-    return [Refused(trades[place], error) for place, error in written.refused]

@@ -84,8 +84,11 @@ class StoreTrade(_Written, frozen=True):
     """Store one trade whose candle is in rows already. Data lane.
 
     A trade that `coin_transactions` refuses is a dead letter of this form, and an operator sends it
-    again. The ledger counts the trade with its candle.
+    again. The ledger counts the trade with its candle. Few of them are kept as letters, so that a
+    table that takes no trade cannot push candles out of there.
     """
+
+    kept_letters: ClassVar[int | None] = 100
 
     trade: Trade
     phase_id: int

@@ -6,9 +6,12 @@ import itertools
 import threading
 import traceback
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CAPACITY: Final = 1_000
 _TEXT_LIMIT: Final = 8_192
@@ -30,19 +33,24 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class DeadLetters:
     """The newest dead letters, and how many there were.
 
-    Past the bound the oldest is dropped; counts stay. Thread-safe.
+    Past the bound the oldest is dropped. A message whose type bounds `kept_letters` is not kept
+    while so many of that type are. Counts stay. Thread-safe.
+
+    Args:
+        count_dropped: Called, in any thread, for each letter that is dropped or not kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count_dropped: Callable[[], None] = lambda: None) -> None:
+        self._count_dropped = count_dropped
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
-        self._letters: deque[DeadLetter] = deque(maxlen=CAPACITY)
+        self._letters: deque[DeadLetter] = deque()
         self._counts: dict[str, int] = {}
 
     def add(
         self, at_us: int, actor: str, reason: str, message: Any, error: BaseException | None
     ) -> DeadLetter:
-        """Keep a message that was not handled."""
+        """Keep a message that was not handled, if there is room for one of its type."""
         letter = DeadLetter(
             id=next(self._ids),
             at_us=at_us,
@@ -53,9 +61,23 @@ class DeadLetters:
             traceback=traceback_of(error) if error else None,
         )
         with self._lock:
-            self._letters.append(letter)
+            is_dropping = self._keep(letter)
             self._counts[reason] = self._counts.get(reason, 0) + 1
+        if is_dropping:
+            self._count_dropped()
         return letter
+
+    def _keep(self, letter: DeadLetter) -> bool:
+        """Append a letter; True when this one, or the oldest, found no room."""
+        kind = type(letter.message)
+        limit: int | None = getattr(kind, "kept_letters", None)
+        if limit is not None and limit <= sum(type(each.message) is kind for each in self._letters):
+            return True
+        self._letters.append(letter)
+        if len(self._letters) <= CAPACITY:
+            return False
+        self._letters.popleft()
+        return True
 
     def all(self) -> list[DeadLetter]:
         """List what is kept, oldest first."""

@@ -23,6 +23,10 @@ class Message(msgspec.Struct, frozen=True):
     for_the_living: ClassVar[bool] = False
     """True: of no use to an actor that has ended, so no dead letter then."""
 
+    kept_letters: ClassVar[int | None] = None
+    """How many of this type are kept as dead letters at once; None: as many as there is room for.
+    """
+
     @property
     def coalesce_key(self) -> object:
         """What a keyed message replaces; by default others of its own type."""

@@ -87,7 +87,9 @@ class System(Cells):
             reason=Drop.COALESCED.value
         ).inc
         self.ledger = Ledger()
-        self.dead_letters = DeadLetters()
+        self.dead_letters = DeadLetters(
+            telemetry.dropped.labels(reason=Drop.LETTER_DROPPED.value).inc
+        )
         self.chronicle = Chronicle()
         self.dossiers = dossiers or Dossiers()
         self.listeners = Listeners(

@@ -31,7 +31,7 @@ from actors.stream_watch.messages import (
 )
 from actors.stream_watch.reader import EVERYTHING, PHASES_CHANNEL, STREAMS_CHANNEL
 from actors.stream_watch.watch import Changes, is_coin, pause_s
-from db.aside import Kept, Kind
+from db.aside import COUNTED_ROWS, Kept, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -108,6 +108,7 @@ class StreamWatchActor(Actor):
         self._last_error: str | None = None
         self._last_read_us: int | None = None
         self._kept = Kept(0, None, 0, None)
+        self._kept_unreadable = False
 
     def on_start(self) -> None:
         """Begin to connect."""
@@ -258,11 +259,11 @@ class StreamWatchActor(Actor):
             active = self._coins(reader.active())
             changes = self._watch.read_all(active)
             rows = reader.streams(changes.started) if changes.started else ()
-            self._kept = reader.kept()
         except psycopg.Error as error:
             self._lost(error)
             return
         self._found()
+        self._look_aside(reader)
         self._tell_phases(phases)
         complete = self._apply(changes, rows, "poll")
         self._publish()
@@ -276,13 +277,27 @@ class StreamWatchActor(Actor):
             return None
         try:
             found = reader.acknowledge(cast("Kind", what))
-            self._kept = reader.kept()
         except psycopg.Error as error:
             self._lost(error)
             return None
+        self._look_aside(reader)
         self.context.log.info("acknowledged", what=what, rows=found)
         self._publish()
         return found
+
+    def _look_aside(self, reader: Reader) -> None:
+        """Count what stands aside; streams are read whatever becomes of that.
+
+        A connection that was lost here is found to be lost by the next reading.
+        """
+        try:
+            self._kept = reader.kept()
+        except psycopg.Error as error:
+            if not self._kept_unreadable:
+                self.context.log.warning("rows_aside_unreadable", error=_one_line(error))
+            self._kept_unreadable = True
+        else:
+            self._kept_unreadable = False
 
     def _read_some(self, mints: Iterable[Mint], by: str) -> None:
         """Read only these mints' streams; `by` says what made us look."""
@@ -360,6 +375,7 @@ class StreamWatchActor(Actor):
                 rows_ahead_since_us=self._kept.ahead_since_us,
                 row_conflicts=self._kept.conflicts,
                 row_conflicts_since_us=self._kept.conflicts_since_us,
+                rows_counted_to=COUNTED_ROWS,
             )
         )
 

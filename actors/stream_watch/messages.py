@@ -70,3 +70,5 @@ class WatchStatus(Message, frozen=True):
     """Candles whose row is there with other figures, kept aside, not acknowledged."""
     row_conflicts_since_us: int | None = None
     """When the oldest of them was found."""
+    rows_counted_to: int = 0
+    """Where these two counts end, so that one of this much means at least so many; 0: nowhere."""

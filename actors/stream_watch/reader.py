@@ -25,6 +25,8 @@ EVERYTHING: Final = "*"
 _STATEMENT_S: Final = 10.0
 _LOCK_S: Final = 2.0
 _NOTIFICATIONS: Final = 10_000
+_MOST_BATCHES: Final = 100
+"""Of 1,000 rows each, which one reading moves aside: some 2 s, in which nothing else is read."""
 
 
 class Notification(NamedTuple):
@@ -121,15 +123,16 @@ class PostgresReader:
     def streams(self, mints: Iterable[Mint]) -> Sequence[StreamRow]:
         """Read these mints' streams with creator, age, newest row and all-time high.
 
-        A row that ends in the future is moved aside: its coin's next window could not begin before
-        it ends.
+        Their rows that end in the future are moved aside, 100,000 at most: a coin's next window
+        could not begin before they end. More are moved when they are read again.
         """
         asked = list(mints)
         found = self._read(asked)
         now_us = self._clock.now_us()
         if now_us is None or all((row.last_row_us or 0) <= now_us for row in found):
             return found
-        self._clock.moved(aside.move_ahead(self._connection, now_us))
+        moved = aside.move_ahead(self._connection, now_us, mints=asked, most_batches=_MOST_BATCHES)
+        self._clock.moved(moved)
         return self._read(asked)
 
     def _read(self, mints: Sequence[Mint]) -> Sequence[StreamRow]:

@@ -27,6 +27,10 @@ _DO: Final = {rule.drop: rule.do for rule in RULES}
 class Statuses(NamedTuple):
     """What actors have published last, and what the supervisor knows itself."""
 
+    has_api_key: bool = True
+    """Whether trades are wanted; without PUMPPORTAL_API_KEY a feed of creates alone is as it is
+    meant to be.
+    """
     feed: FeedReport | None = None
     writers: Sequence[WriterStatus] = ()
     n8n: N8nStatus | None = None
@@ -67,7 +71,7 @@ class Finding(NamedTuple):
 def standing(statuses: Statuses) -> Iterator[Finding]:
     """List what is wrong now."""
     if statuses.feed is not None:
-        yield from _of_feed(statuses.feed)
+        yield from _of_feed(statuses.feed, has_api_key=statuses.has_api_key)
     yield from _of_database(statuses)
     if statuses.watch is not None:
         yield from _of_rows_aside(statuses.watch)
@@ -85,14 +89,15 @@ _FEED_HELP: Final = {
     FeedState.BANNED: "Another client uses the connection: stop it. mintwatch tries again within "
     "the hour; GET /feed shows it.",
     FeedState.DISCOVERY_ONLY: "Fund the wallet behind PUMPPORTAL_API_KEY with 0.02 SOL, or set "
-    "the key: `mintwatch config set pumpportal_api_key=-`.",
+    "another key: `mintwatch config set pumpportal_api_key=-`.",
     FeedState.SILENT: "mintwatch reconnects by itself; look whether pumpportal.fun has trouble.",
 }
 _FEED_HELP_ELSE: Final = "See WS_URI and the network: `mintwatch config show ws_uri`, GET /feed."
 
 
-def _of_feed(feed: FeedReport) -> Iterator[Finding]:
-    if feed.state is not FeedState.LIVE:
+def _of_feed(feed: FeedReport, *, has_api_key: bool) -> Iterator[Finding]:
+    wanted = {FeedState.LIVE} if has_api_key else {FeedState.LIVE, FeedState.DISCOVERY_ONLY}
+    if feed.state not in wanted:
         # Not since `feed.since_us`: each attempt to connect is a state of its own.
         yield Finding(
             "feed",
@@ -226,7 +231,7 @@ def _of_rows_aside(watch: WatchStatus) -> Iterator[Finding]:
             Drop.ROW_AHEAD.value,
             "clock",
             "Rows of earlier runs that end after the start of this one, because a clock was "
-            f"ahead: {watch.rows_ahead:,}; they are in `coin_metrics_ahead`.",
+            f"ahead: {_at_least(watch.rows_ahead, watch)}; they are in `coin_metrics_ahead`.",
             _DO[Drop.ROW_AHEAD],
             since_us=watch.rows_ahead_since_us,
         )
@@ -234,11 +239,16 @@ def _of_rows_aside(watch: WatchStatus) -> Iterator[Finding]:
         yield Finding(
             Drop.ROW_CONFLICT.value,
             "database",
-            f"Candles whose row in the database has other figures: {watch.row_conflicts:,}; ours "
-            "are in `coin_metrics_conflicts`.",
+            "Candles whose row in the database has other figures: "
+            f"{_at_least(watch.row_conflicts, watch)}; ours are in `coin_metrics_conflicts`.",
             _DO[Drop.ROW_CONFLICT],
             since_us=watch.row_conflicts_since_us,
         )
+
+
+def _at_least(rows: int, watch: WatchStatus) -> str:
+    is_cut = 0 < watch.rows_counted_to <= rows
+    return f"at least {rows:,}" if is_cut else f"{rows:,}"
 
 
 def _of_n8n(n8n: N8nStatus) -> Iterator[Finding]:

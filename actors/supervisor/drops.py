@@ -19,6 +19,7 @@ class Of(Enum):
     TRACKED_TRADES = "trades of tracked coins"
     DATA_FRAMES = "data frames"
     CREATES = "creates"
+    COINS = "tracked coins"
 
 
 class Bound(NamedTuple):
@@ -223,10 +224,11 @@ RULES: Final = (
     Rule(
         Drop.STALE_WINDOW,
         "windows",
-        "The feed repeats what it sent before, after a reconnect.",
-        Bound(5),
+        "The feed repeats what it sent before, after a reconnect: that is one window of a coin.",
+        Bound(20, 100, Of.COINS),
         "coins",
-        "{n} windows got no row {when}, because every trade in them had been seen before.",
+        "{n} windows of {coins} tracked coins got no row {when}, because every trade in them had "
+        "been seen before.",
         "`mintwatch audit --since 10m` compares the rows with the journal.",
     ),
     Rule(
@@ -277,6 +279,21 @@ RULES: Final = (
         "`mintwatch dead-letters retry ID`.",
     ),
     Rule(
+        Drop.TRADE_REPEATED,
+        "trades",
+        "A restart, or a commit whose answer was lost, brings a stored trade again.",
+    ),
+    Rule(
+        Drop.TRADE_CONFLICT,
+        "trades",
+        "Never: the trade that is there has another amount or price, and stays.",
+        Bound(),
+        "database",
+        "Stored trades found {when} that the database has with another amount or price: {n}.",
+        "`trade_conflict` in the log has both amounts; put `coin_transactions` right, then "
+        "`mintwatch dead-letters delete ID`.",
+    ),
+    Rule(
         Drop.COIN_REFUSED,
         "coins",
         "Never: the table does not take what mintwatch writes. The stream is written.",
@@ -305,6 +322,16 @@ RULES: Final = (
         do="`mintwatch dead-letters list` shows them; `retry ID` sends one again, `delete ID` lets "
         "it go.",
         standing="while one is kept",
+    ),
+    Rule(
+        Drop.LETTER_DROPPED,
+        "dead letters",
+        "Never: 1,000 are kept, of stored trades 100.",
+        Bound(),
+        "dead_letters",
+        "Dead letters given up {when}, because too many are kept: {n}.",
+        "The log has an error for each, and STATE_DIR/dead-letters.jsonl the trades of those that "
+        "were in no row. See to the cause; `mintwatch dead-letters list` shows what is left.",
     ),
     Rule(
         Drop.COALESCED,

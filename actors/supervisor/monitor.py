@@ -79,8 +79,9 @@ class Monitor:
             watched.samples[index] = past._replace(drops={**past.drops, drop.value: now})
 
     def _statuses(self) -> Statuses:
-        status, tree = self._context.status_of, self._tree
+        status, tree, settings = self._context.status_of, self._tree, self._context.settings
         return Statuses(
+            has_api_key=settings.pumpportal_api_key is not None,
             feed=status(CONNECTION),
             writers=[found for name in self._writers() if (found := status(name)) is not None],
             n8n=status(N8N_WRITER),
@@ -93,7 +94,7 @@ class Monitor:
             ],
             waiting_coins=self._state.roster.waiting,
             max_trackers=self._state.roster.limit,
-            spool_limit_bytes=self._context.settings.spool_max_mb << 20,
+            spool_limit_bytes=settings.spool_max_mb << 20,
             clock_offset_us=self._clock_offset_us(),
         )
 

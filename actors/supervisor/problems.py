@@ -84,6 +84,7 @@ def minute(before: Sample, now: Sample, coins: int) -> Minute:
         Of.TRACKED_TRADES: to_trackers,
         Of.DATA_FRAMES: round(now.data_frames - before.data_frames),
         Of.CREATES: round(now.creates - before.creates),
+        Of.COINS: coins,
     }
     return Minute(drops, of, coins)
 

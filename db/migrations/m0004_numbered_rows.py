@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import sql
 from yoyo import step
 
-from db.adopt import Column, ensure_table
+from db.adopt import Column, copy_privileges, ensure_table
 
 if TYPE_CHECKING:
     from db.pool import Connection
@@ -89,6 +89,7 @@ def add_conflicts(conn: Connection) -> None:
 
 
 def _add_side_table(conn: Connection, table: str, since: str) -> None:
+    """Make a table that a role which writes rows may write as well, as nobody grants that anew."""
     ensure_table(
         conn,
         table,
@@ -98,6 +99,7 @@ def _add_side_table(conn: Connection, table: str, since: str) -> None:
             Column("acknowledged_at", "timestamptz"),
         ),
     )
+    copy_privileges(conn, "coin_metrics", table)
     conn.execute(
         sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({}) WHERE acknowledged_at IS NULL").format(
             sql.Identifier(f"{table}_open"), sql.Identifier(table), sql.Identifier(since)

@@ -126,3 +126,44 @@ def test_a_mint_of_an_adopted_table_may_be_longer_than_ours(
 
     assert move_ahead(conn, NOW.started_us) == 1
     assert read(dsn, "SELECT mint FROM coin_metrics_ahead") == [(mint,)]
+
+
+def put_aside(conn: Connection, rows: int, table: str = "coin_metrics_ahead") -> None:
+    conn.execute(
+        f"INSERT INTO {table} (mint, window_start, timestamp)"
+        f" SELECT 'M' || n, now(), now() FROM generate_series(1, {rows}) n"
+    )
+
+
+def test_very_many_rows_are_counted_up_to_a_bound_and_acknowledged_in_batches(
+    conn: Connection,
+) -> None:
+    put_aside(conn, 30_000)
+    put_aside(conn, 3, "coin_metrics_conflicts")
+    # A statement over more than 2,000 rows does not get through.
+    conn.execute(
+        "CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN IF (SELECT count(*) FROM changed) > 2000 THEN RAISE query_canceled; END IF;"
+        " RETURN NULL; END'"
+    )
+    conn.execute(
+        "CREATE TRIGGER few AFTER UPDATE ON coin_metrics_ahead REFERENCING NEW TABLE AS changed"
+        " FOR EACH STATEMENT EXECUTE FUNCTION few()"
+    )
+
+    found = kept(conn)
+    assert (found.ahead, found.conflicts) == (10_000, 3)
+    assert acknowledge(conn, "ahead") == 30_000
+    assert (kept(conn).ahead, kept(conn).conflicts) == (0, 3)
+
+
+def test_a_move_of_some_coins_ends_after_so_many_batches(conn: Connection, dsn: str) -> None:
+    mine = [a_candle("A", NOON_US + number) for number in range(1, 2_501)]
+    copy_candles(conn, [*mine, a_candle("B", NOON_US + 1)], 7)
+    only = [Mint("A")]
+
+    assert move_ahead(conn, NOW.started_us, mints=only, most_batches=2) == 2_000
+    assert move_ahead(conn, NOW.started_us, mints=only, most_batches=2) == 500
+    assert move_ahead(conn, NOW.started_us, mints=[]) == 0
+    assert read(dsn, LEFT) == [("B", NOON_US + 1)]
+    assert move_ahead(conn, NOW.started_us) == 1

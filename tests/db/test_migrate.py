@@ -1,14 +1,25 @@
 """Bringing databases of every kind to what mintwatch needs, losing nothing."""
 
+from __future__ import annotations
+
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import psycopg2
 import pytest
 
+from actors.domain import Mint
+from db.aside import acknowledge, kept, move_ahead
 from db.errors import DsnError, MigrationError
+from db.metrics import copy_candles, keep_ahead
 from db.migrate import migrate
+from db.pool import connect
+from db.streams import read_streams
+from tests.db.rows import NOON_US, a_candle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ALL = ["m0001_original_tables", "m0002_exact_and_covered", "m0003_notify", "m0004_numbered_rows"]
 
@@ -280,6 +291,81 @@ def test_role_that_does_not_own_the_tables_is_told_so(empty_dsn: str) -> None:
             migrate(empty_dsn.replace("//mintwatch@", "//visitor@"))
     finally:
         run(empty_dsn, "DROP OWNED BY visitor CASCADE; DROP ROLE visitor")
+
+
+# The owner has migrated, the service connects as a role with no more than this.
+GRANTS = """
+CREATE ROLE coin_writer LOGIN;
+CREATE ROLE "Odd reader" LOGIN;
+GRANT USAGE ON SCHEMA public TO coin_writer, "Odd reader";
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO coin_writer;
+GRANT SELECT ON coin_metrics TO "Odd reader" WITH GRANT OPTION;
+GRANT SELECT ON coin_metrics TO PUBLIC;
+"""
+NO_ROLES = """
+DROP OWNED BY coin_writer, "Odd reader" CASCADE;
+DROP ROLE coin_writer, "Odd reader";
+"""
+
+
+WITHOUT_M0004 = """
+DROP TABLE coin_metrics_ahead, coin_metrics_conflicts;
+ALTER TABLE coin_metrics DROP last_seq, DROP journal_id, DROP trades_without_amount;
+DELETE FROM mintwatch_migrations WHERE migration_id = 'm0004_numbered_rows';
+"""
+
+
+@pytest.fixture
+def granted_dsn(empty_dsn: str) -> Iterator[str]:
+    """A database of version 0.1.0, with roles that have rights to its tables."""
+    migrate(empty_dsn)
+    run(empty_dsn, WITHOUT_M0004)
+    run(empty_dsn, GRANTS)
+    yield empty_dsn
+    run(empty_dsn, NO_ROLES)
+
+
+def test_role_with_rights_from_before_goes_on_working(granted_dsn: str) -> None:
+    assert migrate(granted_dsn) == ALL[3:]
+
+    as_writer = granted_dsn.replace("//mintwatch@", "//coin_writer@")
+    with connect(as_writer, autocommit=True) as connection:
+        copy_candles(connection, [a_candle(), a_candle(at_us=NOON_US + 1)], 7)
+        copy_candles(connection, [a_candle(num_buys=9)], 7)
+        keep_ahead(connection, [a_candle("B")], 7)
+        assert move_ahead(connection, NOON_US) == 1
+        assert (kept(connection).ahead, kept(connection).conflicts) == (2, 1)
+        assert (acknowledge(connection, "ahead"), acknowledge(connection, "conflicts")) == (2, 1)
+        assert len(read_streams(connection, [Mint("A")], 7)) == 0
+
+
+@pytest.mark.parametrize("table", ["coin_metrics_ahead", "coin_metrics_conflicts"])
+def test_tables_of_rows_aside_have_the_privileges_of_rows(granted_dsn: str, table: str) -> None:
+    migrate(granted_dsn)
+
+    assert read(
+        granted_dsn,
+        "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END,"
+        " string_agg(privilege_type || CASE WHEN is_grantable THEN '*' ELSE '' END, ' '"
+        " ORDER BY privilege_type)"
+        f" FROM pg_class, aclexplode(relacl) WHERE oid = '{table}'::regclass"
+        " AND grantee <> relowner GROUP BY grantee ORDER BY 1",
+    ) == [
+        ("Odd reader", "SELECT*"),
+        ("PUBLIC", "SELECT"),
+        ("coin_writer", "DELETE INSERT SELECT UPDATE"),
+    ]
+
+
+def test_owner_of_the_rows_may_write_beside_them_whoever_has_migrated(granted_dsn: str) -> None:
+    run(granted_dsn, "ALTER TABLE coin_metrics OWNER TO coin_writer")
+
+    migrate(granted_dsn)
+
+    as_writer = granted_dsn.replace("//mintwatch@", "//coin_writer@")
+    with connect(as_writer, autocommit=True) as connection:
+        copy_candles(connection, [a_candle(at_us=NOON_US + 1)], 7)
+        assert move_ahead(connection, NOON_US) == 1
 
 
 def test_two_processes_at_once_apply_each_step_once(empty_dsn: str) -> None:

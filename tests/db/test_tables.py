@@ -235,3 +235,76 @@ def test_an_error_that_blames_no_trade_ends_the_trying_of_each(conn: Connection)
 
     with pytest.raises(psycopg.errors.DiskFull), conn.transaction():
         copy_trades(conn, [(a_trade("23505"), 1), (a_trade("53100"), 1)], whale_lamports=1)
+
+
+def test_trades_that_are_there_are_equal_or_conflicts_whatever_the_time(conn: Connection) -> None:
+    trades = [(a_trade(f"s{number}", seq=number), 1) for number in range(3)]
+    copy_trades(conn, trades, whale_lamports=1)
+
+    written = copy_trades(
+        conn,
+        [
+            (a_trade("s0", arrived_us=NOON_US + 9, seq=90), 2),
+            (a_trade("s1", sol_lamports=7), 1),
+            (a_trade("s2", price_sol=None), 1),
+            (a_trade("new"), 1),
+            (a_trade("new", sol_lamports=None), 1),
+        ],
+        whale_lamports=1,
+    )
+
+    assert (written.new, written.repeated, written.refused) == (1, 1, ())
+    assert [(each.place, each.sol_amount, each.price_sol) for each in written.conflicts] == [
+        (1, Decimal(1), Decimal("0.000000028")),
+        (2, Decimal(1), Decimal("0.000000028")),
+        (4, Decimal(1), Decimal("0.000000028")),
+    ]
+
+
+def test_what_a_column_of_others_rounds_is_equal_when_it_comes_again(conn: Connection) -> None:
+    conn.execute(
+        "ALTER TABLE coin_transactions ALTER sol_amount TYPE numeric(20,6),"
+        " ALTER price_sol TYPE real"
+    )
+    trade = a_trade(sol_lamports=1_000_000_001, price_sol=2.7958993476e-8)
+
+    assert copy_trades(conn, [(trade, 1)], whale_lamports=1).new == 1
+    again = copy_trades(conn, [(trade, 1)], whale_lamports=1)
+    assert (again.new, again.repeated, again.conflicts) == (0, 1, ())
+
+
+def test_trades_are_compared_beside_others_that_are_refused(conn: Connection) -> None:
+    copy_trades(conn, [(a_trade("s0"), 1), (a_trade("s1"), 1)], whale_lamports=1)
+    conn.execute("ALTER TABLE coin_transactions ALTER price_sol SET NOT NULL")
+    trades = [
+        (a_trade("s0"), 1),
+        (a_trade("s1", sol_lamports=7), 1),
+        (a_trade("s1", price_sol=None), 1),
+        (a_trade("s2"), 1),
+    ]
+
+    written = copy_trades(conn, trades, whale_lamports=1)
+
+    assert (written.new, written.repeated) == (1, 1)
+    assert [each.place for each in written.conflicts] == [1]
+    assert [place for place, _ in written.refused] == [2]
+
+
+def test_a_trade_that_a_trigger_takes_away_is_refused(conn: Connection) -> None:
+    conn.execute(
+        "CREATE FUNCTION takes() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN IF NEW.seq = 2 THEN RETURN NULL; END IF; RETURN NEW; END'"
+    )
+    conn.execute(
+        "CREATE TRIGGER takes BEFORE INSERT ON coin_transactions"
+        " FOR EACH ROW EXECUTE FUNCTION takes()"
+    )
+
+    written = copy_trades(
+        conn, [(a_trade("s1", seq=1), 1), (a_trade("s2", seq=2), 1)], whale_lamports=1
+    )
+
+    assert written.new == 1
+    [(place, error)] = written.refused
+    assert place == 1
+    assert str(error).startswith("coin_transactions has not kept the trade: look for a trigger")

@@ -129,8 +129,42 @@ def test_a_table_that_takes_no_trade_at_all_holds_nobody_up(dsn: str, tmp_path: 
         running.committed(6)
 
         assert dropped(running, Drop.TRADE_REFUSED) == 2_000
+        assert len(running.system.dead_letters.all()) == 100
+        assert dropped(running, Drop.LETTER_DROPPED) == 1_900
 
     assert cells_of(dsn, "A") == [0, 1, 2, 3, 4, 5]
+
+
+def test_equal_stored_trades_are_repetitions_and_others_are_conflicts_that_are_kept(
+    dsn: str, tmp_path: Path
+) -> None:
+    other = msgspec.structs.replace(a_trade("A", 2), sol_lamports=100_000_001)
+    with service(dsn, tmp_path) as running, capture_logs() as logs:
+        running.tell([with_trades("A", 0, a_trade("A", 1), a_trade("A", 2))])
+        running.committed(1)
+        running.tell([with_trades("A", 1, a_trade("A", 1), other, a_trade("A", 3))])
+        running.committed(2)
+
+        assert dropped(running, Drop.TRADE_REPEATED) == 1
+        assert dropped(running, Drop.TRADE_CONFLICT) == 1
+        assert dropped(running, Drop.TRADE_REFUSED) == 0
+        (letter,) = running.system.dead_letters.all()
+        assert letter.message == StoreTrade(other, 1)
+        assert letter.error is not None
+        assert "sol_amount_there 0.100000000, sol_amount_came 0.100000001" in letter.error
+        assert running.system.ledger.count(Place.COMMITTED) == 2 * TRADES_PER_CANDLE
+        assert running.system.ledger.balanced
+
+    assert cells_of(dsn, "A") == [0, 1]
+    assert query(dsn, "SELECT seq, sol_amount FROM coin_transactions ORDER BY seq") == [
+        (1, Decimal("0.1")),
+        (2, Decimal("0.1")),
+        (3, Decimal("0.1")),
+    ]
+    (log,) = [log for log in logs if log["event"] == "trade_conflict"]
+    assert (log["mint"], log["signature"]) == ("A", "signature-2")
+    assert (log["sol_amount_there"], log["sol_amount_came"]) == ("0.100000000", "0.100000001")
+    assert log["log_level"] == "error"
 
 
 def test_a_trade_that_does_not_say_its_amount_is_stored_without_one(

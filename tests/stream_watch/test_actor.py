@@ -82,6 +82,8 @@ class DictReader:
         return [self._database.rows[mint] for mint in mints if mint in self._database.rows]
 
     def kept(self) -> Kept:
+        if self._database.kept_fails is not None:
+            raise self._database.kept_fails
         return self._database.kept
 
     def acknowledge(self, what: Kind) -> int:
@@ -111,6 +113,7 @@ class DictDatabase:
         self.told: list[Notification] = []
         self.asked: list[str] = []
         self.kept = Kept(0, None, 0, None)
+        self.kept_fails: Exception | None = None
         self.away: Exception | None = None
         self.deaf = False
         self.readers: list[DictReader] = []
@@ -662,6 +665,22 @@ def test_rows_that_stand_aside_are_told_and_acknowledged(rig: Rig) -> None:
 
     told = rig.status()
     assert (told.rows_ahead, told.row_conflicts) == (0, 2)
+
+
+def test_streams_are_read_though_what_stands_aside_cannot_be_counted(rig: Rig) -> None:
+    rig.database.kept = Kept(3, 40, 0, None)
+    running(rig, stream("MintA"))
+    rig.database.kept_fails = psycopg.errors.QueryCanceled("statement timeout")
+    rig.database.set(stream("MintB"))
+
+    with capture_logs() as logs:
+        rig.tell(PollNow())
+        rig.tell(PollNow())
+
+    told = rig.status()
+    assert (told.database, told.active, told.rows_ahead) == ("up", 2, 3)
+    assert [log["event"] for log in logs].count("rows_aside_unreadable") == 1
+    assert rig.ask(AcknowledgeKept("ahead")) == 3
 
 
 def test_nothing_is_acknowledged_while_the_database_is_away(rig: Rig) -> None:

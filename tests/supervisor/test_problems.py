@@ -106,7 +106,8 @@ def test_trades_thrown_away_as_duplicates_are_said_with_figures() -> None:
         (Drop.MALFORMED, {Of.DATA_FRAMES: 100}, 9, 10),
         (Drop.MALFORMED, {Of.DATA_FRAMES: 5_000}, 50, 51),
         (Drop.UNKNOWN_FRAME, {Of.DATA_FRAMES: 5_000}, 50, 51),
-        (Drop.STALE_WINDOW, {}, 4, 5),
+        (Drop.STALE_WINDOW, {Of.COINS: 300}, 300, 301),
+        (Drop.STALE_WINDOW, {Of.COINS: 3}, 19, 20),
         *(
             (drop, {}, 0, 1)
             for drop in (
@@ -120,6 +121,8 @@ def test_trades_thrown_away_as_duplicates_are_said_with_figures() -> None:
                 Drop.ROW_AHEAD,
                 Drop.ROW_REFUSED,
                 Drop.TRADE_REFUSED,
+                Drop.TRADE_CONFLICT,
+                Drop.LETTER_DROPPED,
                 Drop.COIN_REFUSED,
                 Drop.BATCH_REFUSED,
             )
@@ -132,6 +135,7 @@ def test_trades_thrown_away_as_duplicates_are_said_with_figures() -> None:
                 Drop.FILTERED,
                 Drop.UNKNOWN_MIGRATION,
                 Drop.ROW_REPEATED,
+                Drop.TRADE_REPEATED,
                 Drop.DEAD_LETTER,
                 Drop.COALESCED,
                 Drop.TAP_DROPPED,
@@ -151,7 +155,7 @@ def test_every_rule_that_can_be_a_problem_says_it_in_whole_sentences() -> None:
     for rule in RULES:
         if rule.bound is None:
             continue
-        (found,) = problems(Minute({rule.drop.value: 5_000}, dict.fromkeys(Of, 5_000), coins=3))
+        (found,) = problems(Minute({rule.drop.value: 5_001}, dict.fromkeys(Of, 5_000), coins=3))
         assert found.says.endswith("."), found.says
         assert "{" not in found.says, found.says
         assert "in the last minute" in found.says, found.says
@@ -195,6 +199,7 @@ def test_minute_is_what_lies_between_two_samples() -> None:
             Of.TRACKED_TRADES: 52,
             Of.DATA_FRAMES: 100,
             Of.CREATES: 1,
+            Of.COINS: 7,
         },
         7,
     )
@@ -212,6 +217,14 @@ def test_feed_that_is_not_live_for_a_minute_is_said_in_the_server_s_words(state:
     (found,) = after_a_minute(statuses)
     assert found.says == f"The feed is {state.value}: 403 Forbidden: too many connections."
     assert (found.kind, found.since_us) == ("feed", seconds_ago(60))
+
+
+def test_feed_of_creates_alone_is_as_meant_where_there_is_no_key() -> None:
+    statuses = Statuses(feed=feed(state=FeedState.DISCOVERY_ONLY), has_api_key=False)
+
+    assert after_a_minute(statuses) == ()
+    silent = statuses._replace(feed=feed(state=FeedState.SILENT))
+    assert [found.kind for found in after_a_minute(silent)] == ["feed"]
 
 
 def test_feed_that_connects_again_and_again_has_been_away_since_the_first_time() -> None:
@@ -449,6 +462,15 @@ def test_rows_that_conflict_are_one_problem_though_they_are_counted_too() -> Non
 
     assert found.says.endswith("ours are in `coin_metrics_conflicts`.")
     assert found.since_us == seconds_ago(10)
+
+
+def test_rows_aside_that_are_too_many_to_be_counted_are_at_least_so_many() -> None:
+    statuses = Statuses(watch=watch(rows_ahead=10_000, row_conflicts=9_999, rows_counted_to=10_000))
+
+    said = {found.kind: found.says for found in problems(None, statuses)}
+
+    assert "because a clock was ahead: at least 10,000; they are in" in said["clock"]
+    assert "has other figures: 9,999; ours are in" in said["database"]
 
 
 def test_words_of_others_become_one_line() -> None:
