@@ -22,7 +22,7 @@ from actors.audit.reading import read_frame
 from actors.audit.report import Report
 from actors.connection.journal_reader import JournalReader
 from actors.connection.journal_records import Fact, Frame
-from actors.connection.journal_segments import ID, read_number
+from actors.connection.journal_tail import read_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -207,7 +207,7 @@ class _Run:
             )
             yield
         return Evidence(
-            journal_id=read_number(self._folder, ID),
+            journal_id=_id_of(self._folder),
             released_us=released,
             rows_readable=rows is not None,
             tracked=tracked,
@@ -306,3 +306,12 @@ class _Run:
                 books.hand_over(mint, number(fact, "from_seq"))
             case _:
                 pass
+
+
+def _id_of(journal: Path) -> int:
+    """Give the id of the journal's numbers; 0: it has none that can be read."""
+    try:
+        name = read_name(journal)
+    except OSError:
+        return 0
+    return 0 if name is None else name.journal_id
