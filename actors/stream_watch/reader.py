@@ -26,7 +26,7 @@ _STATEMENT_S: Final = 10.0
 _LOCK_S: Final = 2.0
 _NOTIFICATIONS: Final = 10_000
 _MOST_BATCHES: Final = 100
-"""Of 1,000 rows each, which one reading moves aside: some 2 s, in which nothing else is read."""
+"""Of 1,000 rows each, which one reading moves aside: some 4 s, in which nothing else is read."""
 
 
 class Notification(NamedTuple):
