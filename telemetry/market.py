@@ -177,7 +177,7 @@ class MarketMetrics(Instruments):
         )
         self.audit_windows = self._counters(
             "mintwatch_audit_windows",
-            "Windows, and runs of trades in no window, that the auditor has looked at.",
+            "Windows, and runs of trades in no window, that the auditor has looked at, each once.",
             verdict=AUDIT_VERDICTS,
         )
         self.ledger_received = self._gauge(
