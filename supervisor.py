@@ -19,25 +19,25 @@ import psycopg
 import pykka
 import structlog
 
-from actors.connection.bearings import DRAINED
-from actors.connection.journal import JournalWriter
-from actors.connection.journal_inspect import frames_of
-from actors.connection.journal_set_back import ClockAheadError
-from actors.control import SUPERVISOR, Drain
+from actors.assembly.children import Tree
+from actors.assembly.metrics import show_journal, show_runtime
+from actors.assembly.timeline_files import Timelines
+from actors.assembly.trade_count import trades_in
 from actors.domain import Drop, Place
+from actors.journal.checkpoint import DRAINED
+from actors.journal.set_back import ClockAheadError
+from actors.journal.tail import frames_of
+from actors.journal.writer import JournalWriter
+from actors.operator.settings_files import StateDirBook
+from actors.protocol.supervisor import SUPERVISOR, Drain
 from actors.runtime import ArrivalClock, Dossiers, System
 from actors.runtime.clocks import STEP_US
-from actors.supervisor.accounts import trades_in
-from actors.supervisor.book import StateDirBook
-from actors.supervisor.gauges import show_journal, show_runtime
 from actors.supervisor.letter_file import LetterFile
-from actors.supervisor.timelines import Timelines
-from actors.tree import Tree
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
-from api.commands import COMMANDS
+from cli import COMMANDS
 from db import create_pool, migrate
 from db.dsn import mask_dsn
-from db.embedded import EmbeddedPostgres
+from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseError, MigrationError
 from db.keeper import DatabaseKeeper
 from settings import (

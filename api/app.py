@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.gateway import Gateway
-    from api.journal import JournalLens
+    from api.trackers.journal_views import JournalLens
     from db.pool import Pool
     from telemetry import Telemetry
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Flask, current_app
 
-from actors.operations import GetSettings
+from actors.protocol.operator import GetSettings
 from api.slots import Slots
 from settings import secret_values
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from api.database import Database
     from api.gateway import Gateway
-    from api.journal import JournalLens
+    from api.trackers.journal_views import JournalLens
     from settings import Settings
     from telemetry import Redactor, Telemetry
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from actors.connection.frames import decode
+from actors.connection.decoder import decode
 from actors.domain import Mint, Phase, Trade
 from actors.tracker import rules_of
 from actors.tracker.candle import OpenCandle

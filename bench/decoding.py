@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from actors.connection.frames import decode
-from actors.connection.source_replay import read_recording
+from actors.connection.decoder import decode
+from actors.connection.replay_source import read_recording
 from actors.domain import Coin, Trade
 from bench.figures import Figure
 

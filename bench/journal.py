@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from actors.connection.journal import Frame, Fsync, JournalState, JournalWriter
+from actors.journal.writer import Frame, Fsync, JournalState, JournalWriter
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 SLICES: Final = (1, 16, 256)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from db.embedded import EmbeddedPostgres
+from db.embedded.server import EmbeddedPostgres
 from db.migrate import migrate
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import psycopg
 import structlog
 
 from db.dsn import mask_dsn
-from db.embedded import EmbeddedPostgres
+from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseInUseError, DatabaseUnavailableError
 from db.instance import Holding, InstanceLock
 from db.migrate import migrate

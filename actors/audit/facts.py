@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from actors.connection.journal_reader import DAMAGE
-from actors.connection.journal_records import Fact, decode
-from actors.connection.journal_segments import list_segments, open_to_read
-from actors.connection.journal_set_back import SET_BACK
+from actors.journal.reader import DAMAGE
+from actors.journal.records import Fact, decode
+from actors.journal.segments import list_segments, open_to_read
+from actors.journal.set_back import SET_BACK
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-    from actors.connection.journal_segments import Segment
+    from actors.journal.segments import Segment
 
 _START: Final = b'{"fact": '
 _STEP_LINES: Final = 1_024

@@ -1,6 +1,6 @@
 """From the bytes of a frame to what a second count needs. Pure.
 
-Independent of `actors.connection.frames` and `actors.pricing` by design: the standard library's
+Independent of `actors.connection.decoder` and `actors.pricing` by design: the standard library's
 JSON with decimals for every number, and the rules of the feed written down once more. A mistake in
 the decoder can therefore not hide here as well.
 

@@ -20,9 +20,9 @@ from actors.audit.facts import Extent, number, released_us, set_back_us
 from actors.audit.figures import Row
 from actors.audit.reading import read_frame
 from actors.audit.report import Report
-from actors.connection.journal_reader import JournalReader
-from actors.connection.journal_records import Fact, Frame
-from actors.connection.journal_tail import read_name
+from actors.journal.numbering import read_name
+from actors.journal.reader import JournalReader
+from actors.journal.records import Fact, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from actors.audit.messages import AuditStatus
 from actors.audit.report import WRONG, Finding, Report, Verdict
+from actors.protocol.auditor import AuditStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,9 @@
 """The WebSocket: frames in, subscriptions out."""
 
 from actors.connection.actor import ConnectionActor
-from actors.connection.dispatch import Journal, NoJournal
-from actors.connection.messages import (
+from actors.connection.pipeline import Journal, NoJournal
+from actors.connection.state import ConnectionState
+from actors.protocol.connection import (
     FeedReport,
     GetFeed,
     GetRoute,
@@ -16,7 +17,6 @@ from actors.connection.messages import (
     UnwatchMint,
     WatchMint,
 )
-from actors.connection.state import ConnectionState
 
 __all__ = [
     "ConnectionActor",

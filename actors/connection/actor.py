@@ -7,10 +7,15 @@ import ssl
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from actors.connection.address import AddressError, FeedAddress
-from actors.connection.dispatch import Dispatch, Journal, NoJournal
-from actors.connection.history import NO_HISTORY, History
-from actors.connection.live import LiveReader
-from actors.connection.messages import (
+from actors.connection.live_source import LiveReader
+from actors.connection.pipeline import Dispatch, Journal, NoJournal
+from actors.connection.poller import LONGEST_WAIT_S, Waiter
+from actors.connection.recovery import Recovery
+from actors.connection.replay_source import ReplayReader
+from actors.connection.router import Routing
+from actors.domain import US_PER_SECOND
+from actors.journal.history import NO_HISTORY, History
+from actors.protocol.connection import (
     GetFeed,
     GetRoute,
     ReleaseJournal,
@@ -24,11 +29,6 @@ from actors.connection.messages import (
     WatchMint,
     _Dialled,
 )
-from actors.connection.recovery import Recovery
-from actors.connection.routing import Routing
-from actors.connection.source_replay import ReplayReader
-from actors.connection.waiting import LONGEST_WAIT_S, Waiter
-from actors.domain import US_PER_SECOND
 from actors.runtime import Actor, SettingsChanged
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import Any, Final, NoReturn
 
-from actors.connection.texts import clean_text
+from actors.connection.sanitize import clean_text
 from actors.domain import LAMPORTS_PER_SOL, UNITS_PER_TOKEN, Mint
 
 MAX_SOL: Final = 1e7

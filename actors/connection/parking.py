@@ -14,18 +14,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from actors.connection.frames import decode
-from actors.connection.journal_records import Frame
-from actors.control import tracker_name
+from actors.connection.decoder import decode
 from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
-from actors.tracker.messages import TradesArrived, TradesParked, TradesUnparked
+from actors.journal.records import Frame
+from actors.protocol.supervisor import tracker_name
+from actors.protocol.tracker import TradesArrived, TradesParked, TradesUnparked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from actors.connection.history import History
-    from actors.connection.journal_records import Record
     from actors.connection.state import ConnectionState
+    from actors.journal.history import History
+    from actors.journal.records import Record
     from actors.runtime import Context
 
 RETRY_S: Final = 0.25

@@ -21,26 +21,26 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from actors.connection.bearings import MEMORY_US, needed_from
 from actors.connection.coverage import Change
-from actors.connection.frames import decode
-from actors.connection.intake import Arrived, sort_slice
-from actors.connection.journal_records import Frame
-from actors.control import DISCOVERY, tracker_name
-from actors.discovery.messages import CoinsRemembered
+from actors.connection.decoder import decode
+from actors.connection.partition import Arrived, sort_slice
 from actors.domain import Coin, Drop, Mint, Place, Trade
-from actors.tracker.messages import CoverageChanged, TradesRemembered
+from actors.journal.checkpoint import MEMORY_US, needed_from
+from actors.journal.records import Frame
+from actors.protocol.discovery import CoinsRemembered
+from actors.protocol.supervisor import DISCOVERY, tracker_name
+from actors.protocol.tracker import CoverageChanged, TradesRemembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.connection.dispatch import Dispatch
-    from actors.connection.history import History
-    from actors.connection.intake import Slice
-    from actors.connection.journal_records import Record
-    from actors.connection.messages import RouteMint
+    from actors.connection.partition import Slice
+    from actors.connection.pipeline import Dispatch
     from actors.connection.recovery_state import RecoveryState
     from actors.connection.state import ConnectionState
+    from actors.journal.history import History
+    from actors.journal.records import Record
+    from actors.protocol.connection import RouteMint
     from actors.runtime import Context
 
 SLICE_FRAMES: Final = 256

@@ -7,8 +7,8 @@ from collections import deque
 import msgspec
 
 from actors.connection.coverage import Change
-from actors.connection.journal_records import Frame
 from actors.domain import Mint
+from actors.journal.records import Frame
 
 
 class RecoveryState(msgspec.Struct):

@@ -6,20 +6,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actors.connection.backoff import Backoff
+from actors.backoff import Backoff
 from actors.connection.budget import Budget
+from actors.connection.control_frames import OnceEach
 from actors.connection.coverage import Coverage
-from actors.connection.feed_state import FeedStatus
-from actors.connection.intake import RecentCreates
+from actors.connection.partition import RecentCreates
 from actors.connection.recovery_state import RecoveryState
-from actors.connection.refusals import OnceEach
+from actors.connection.status import FeedStatus
 from actors.connection.subscriptions import Subscriptions
 from actors.domain import FeedGap, Mint
 
 if TYPE_CHECKING:
-    from actors.connection.journal_records import Frame
-    from actors.connection.messages import RouteMint
     from actors.connection.parking import Parked
+    from actors.journal.records import Frame
+    from actors.protocol.connection import RouteMint
     from settings import Settings
 
 

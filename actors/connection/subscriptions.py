@@ -22,9 +22,9 @@ from typing import Final
 
 import msgspec
 
-from actors.connection.messages import SubscriptionState
-from actors.connection.refusals import Ack
+from actors.connection.control_frames import Ack
 from actors.domain import Mint
+from actors.protocol.connection import SubscriptionState
 
 ORPHAN_GRACE_S: Final = 2.0
 RESTORE_KEYS: Final = 1_000

@@ -11,8 +11,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from actors.connection.messages import UnwatchMint, WatchMint
-from actors.control import (
+from actors.discovery.coin_cache import CachedCoin, is_full
+from actors.discovery.coin_filter import Reason
+from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
+from actors.protocol.connection import UnwatchMint, WatchMint
+from actors.protocol.discovery import (
+    CacheStatus,
+    CoinsDelivered,
+    CoinsRemembered,
+    RouteClosed,
+    RouteSwitched,
+)
+from actors.protocol.n8n_writer import CoinDiscovered
+from actors.protocol.postgres_writer import StreamStarted
+from actors.protocol.stream_watch import StreamChangePending
+from actors.protocol.supervisor import (
     CONNECTION,
     N8N_WRITER,
     STREAM_WATCH,
@@ -23,32 +36,19 @@ from actors.control import (
     TrackMint,
     tracker_name,
 )
-from actors.discovery.coin_cache import CachedCoin, is_full
-from actors.discovery.coin_filter import Reason
-from actors.discovery.messages import (
-    CacheStatus,
-    CoinsDelivered,
-    CoinsRemembered,
-    RouteClosed,
-    RouteSwitched,
-)
-from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
-from actors.n8n_writer.messages import CoinDiscovered
-from actors.postgres_writer.messages import StreamStarted
-from actors.runtime import Actor, Flush, Message, SettingsChanged
-from actors.stream_watch.messages import StreamChangePending
-from actors.tracker.messages import (
+from actors.protocol.tracker import (
     CreatorBuy,
     HandOver,
     HandOverDone,
     PhasesChanged,
 )
+from actors.runtime import Actor, Flush, Message, SettingsChanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.discovery.state import DiscoveryState
-    from actors.routes import WriterRoutes
+    from actors.protocol.partitioner import WriterRoutes
     from actors.runtime import Context
 
 _EXPIRY = "expiry"

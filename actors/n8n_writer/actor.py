@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from actors.control import DISCOVERY, SUPERVISOR, Drained
-from actors.discovery.messages import CoinsDelivered
 from actors.domain import Drop
-from actors.n8n_writer.delivery import (
+from actors.n8n_writer.payload import CoinBatch, Request, build_request, fits, prove
+from actors.n8n_writer.retry_policy import (
     Answer,
     DeadLetter,
     Decision,
@@ -34,11 +33,12 @@ from actors.n8n_writer.delivery import (
     error_type,
     has_arrived,
 )
-from actors.n8n_writer.envelope import CoinBatch, Request, build_request, fits, prove
-from actors.n8n_writer.messages import CoinDiscovered, N8nStatus
 from actors.n8n_writer.state import MAX_WAITING
+from actors.protocol.discovery import CoinsDelivered
+from actors.protocol.n8n_writer import CoinDiscovered, N8nStatus
+from actors.protocol.supervisor import DISCOVERY, SUPERVISOR, Drained
 from actors.runtime import Actor, Flush, Message, SettingsChanged
-from actors.spool import SpoolError
+from actors.spool.store import SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

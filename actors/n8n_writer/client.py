@@ -27,14 +27,14 @@ from requests.utils import get_auth_from_url
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from actors.n8n_writer.delivery import Answer, Failure, Outcome, retry_after_s
+from actors.n8n_writer.retry_policy import Answer, Failure, Outcome, retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urllib3 import PoolManager
 
-    from actors.n8n_writer.envelope import Request
+    from actors.n8n_writer.payload import Request
 
 MAX_BODY_BYTES: Final = 65_536
 MAX_STUCK: Final = 4

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from actors.domain import Coin
-    from actors.n8n_writer.envelope import CoinBatch
+    from actors.n8n_writer.payload import CoinBatch
 
 MAX_WAITING: Final = 10_000
 """Coins kept in memory while the disk refuses their batch: about four hours of creates."""

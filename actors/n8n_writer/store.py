@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 import structlog
 
-from actors.n8n_writer.envelope import CoinBatch
-from actors.spool import Entry, Spool
+from actors.n8n_writer.payload import CoinBatch
+from actors.spool.store import Entry, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ KIND: Final = "n8n"
 
 
 class BatchStore(Protocol):
-    """What the n8n-writer needs of a store; every method may raise `actors.spool.SpoolError`."""
+    """What the n8n-writer needs of a store; every method may raise `actors.spool.store.SpoolError`."""
 
     def open(self) -> None:
         """Make the store usable in the calling thread."""

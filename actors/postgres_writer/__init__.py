@@ -2,7 +2,8 @@
 
 from actors.postgres_writer.actor import PostgresWriterActor
 from actors.postgres_writer.database import PooledDatabase
-from actors.postgres_writer.messages import (
+from actors.postgres_writer.state import Parking, WriterState
+from actors.protocol.postgres_writer import (
     AthReached,
     CandleClosed,
     FinishMove,
@@ -16,7 +17,6 @@ from actors.postgres_writer.messages import (
     StreamStarted,
     WriterStatus,
 )
-from actors.postgres_writer.state import Parking, WriterState
 
 __all__ = [
     "AthReached",

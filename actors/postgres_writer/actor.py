@@ -24,15 +24,15 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from actors.control import SUPERVISOR, Drained
 from actors.domain import LAMPORTS_PER_SOL
 from actors.postgres_writer.batch import Item, pause_s
 from actors.postgres_writer.committer import Committer, one_line
 from actors.postgres_writer.database import server_is_gone
-from actors.postgres_writer.messages import FinishMove, MovePrepared, PrepareMove, WriterStatus
 from actors.postgres_writer.outbox import Outbox
+from actors.protocol.postgres_writer import FinishMove, MovePrepared, PrepareMove, WriterStatus
+from actors.protocol.supervisor import SUPERVISOR, Drained
 from actors.runtime import Actor, Control, Flush, Message, SettingsChanged
-from actors.spool import SpoolError, StoredEntry
+from actors.spool.store import SpoolError, StoredEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from actors.postgres_writer.database import Database
     from actors.postgres_writer.state import WriterState
     from actors.runtime import Context
-    from actors.spool import Spool
+    from actors.spool.store import Spool
     from settings import Settings
 
 FLUSH_S: Final = 5.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from actors.domain import AllTimeHigh, Candle, Coin, FeedGap, Mint
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     AthReached,
     CandleClosed,
     GapRecorded,

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from actors.postgres_writer.batch import Item, mint_of, trades_of
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     AthReached,
     CandleClosed,
     GapRecorded,
@@ -17,7 +17,7 @@ from actors.postgres_writer.messages import (
     StreamPhaseChanged,
     StreamStarted,
 )
-from actors.spool import Entry, StoredEntry
+from actors.spool.store import Entry, StoredEntry
 
 _KINDS: Final[dict[str, type[Item]]] = {
     kind.__name__: kind

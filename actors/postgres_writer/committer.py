@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actors.control import STREAM_WATCH
 from actors.domain import Drop, Place
 from actors.postgres_writer.batch import halves, mint_of, sort_out
 from actors.postgres_writer.database import WRITE_ERRORS
-from actors.postgres_writer.messages import StoreTrade, StreamEnded
-from actors.spool import SpoolError
-from actors.stream_watch.messages import StreamChangesCommitted
+from actors.protocol.postgres_writer import StoreTrade, StreamEnded
+from actors.protocol.stream_watch import StreamChangesCommitted
+from actors.protocol.supervisor import STREAM_WATCH
+from actors.spool.store import SpoolError
 from db.errors import Verdict, classify
 from db.values import exact, sol
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from actors.domain import Candle
     from actors.postgres_writer.batch import Contents
     from actors.postgres_writer.database import BatchOutcome, Database, Refused, TradeConflict
-    from actors.postgres_writer.messages import StreamChange
     from actors.postgres_writer.outbox import Outbox, Piece
     from actors.postgres_writer.state import WriterState
+    from actors.protocol.postgres_writer import StreamChange
     from actors.runtime import Context
 
 _TURN_S: Final = 2.0

@@ -9,7 +9,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from actors.domain import Candle
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     StoreCoin,
     StoreTrade,
     StreamPhaseChanged,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from actors.domain import Coin, Session
     from actors.postgres_writer.batch import Contents
-    from actors.postgres_writer.messages import StreamChange
+    from actors.protocol.postgres_writer import StreamChange
     from db.pool import Connection, Pool
 
 CHECKOUT_S: Final = 2.0

@@ -14,21 +14,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from actors.control import STREAM_WATCH
 from actors.domain import Mint, Place
 from actors.postgres_writer.batch import Item, mint_of, trades_of
 from actors.postgres_writer.codec import CHANGE_KINDS, UnreadableEntryError, decode, encode
-from actors.postgres_writer.messages import CandleClosed, StreamChange
 from actors.postgres_writer.state import OnDisk
-from actors.spool import Entry, SpoolError, SpoolStats, StoredEntry
-from actors.stream_watch.messages import StreamChangesGivenUp
+from actors.protocol.postgres_writer import CandleClosed, StreamChange
+from actors.protocol.stream_watch import StreamChangesGivenUp
+from actors.protocol.supervisor import STREAM_WATCH
+from actors.spool.store import Entry, SpoolError, SpoolStats, StoredEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.postgres_writer.state import WriterState
     from actors.runtime import Context
-    from actors.spool import Spool
+    from actors.spool.store import Spool
 
 MEMORY_ROWS: Final = 50_000
 """Rows kept in memory while the database is away."""

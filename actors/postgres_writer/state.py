@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable
 
-    from actors.spool import Entry, StoredEntry
+    from actors.spool.store import Entry, StoredEntry
 
 
 class Parking:

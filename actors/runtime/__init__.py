@@ -4,8 +4,9 @@ from actors.runtime.actor import Actor
 from actors.runtime.clocks import ArrivalClock, Clock, ManualClock
 from actors.runtime.context import Context, Ref
 from actors.runtime.dead_letters import DeadLetter
-from actors.runtime.dossiers import Dossier, Dossiers
-from actors.runtime.handled import Handled
+from actors.runtime.inspection.crash_reports import Dossier, Dossiers
+from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.taps import Tap
 from actors.runtime.messages import (
     ActorReport,
     Batch,
@@ -19,7 +20,6 @@ from actors.runtime.messages import (
 )
 from actors.runtime.supervision import Budget, ChildSpec, Exceeded, RestartType
 from actors.runtime.system import System
-from actors.runtime.taps import Tap
 
 __all__ = [
     "Actor",

@@ -21,18 +21,18 @@ from actors.runtime.actor import Actor, new_stop_event
 from actors.runtime.attempt import attempt
 from actors.runtime.context import Context
 from actors.runtime.dead_letters import describe, traceback_of
-from actors.runtime.handled import MESSAGES, bulky_fields, keep
+from actors.runtime.inspection.preview import summary_of
+from actors.runtime.inspection.recent_messages import MESSAGES, bulky_fields, keep
 from actors.runtime.mailbox import Envelope, Mailbox
 from actors.runtime.messages import Batch, Message
-from actors.runtime.summary import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.runtime.handled import Entry
+    from actors.runtime.inspection.recent_messages import Entry
+    from actors.runtime.inspection.taps import Listener
     from actors.runtime.supervision import ChildSpec
     from actors.runtime.system import System
-    from actors.runtime.taps import Listener
     from actors.runtime.wakeup import Wakeup
 
 TURN_MESSAGES: Final = 64

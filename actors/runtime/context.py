@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from actors.domain import Mint
     from actors.runtime.cell import Cell
-    from actors.runtime.chronicle import Detail
+    from actors.runtime.inspection.timeline import Detail
     from actors.runtime.ledger import Ledger
     from actors.runtime.system import System
     from settings import Settings

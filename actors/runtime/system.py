@@ -17,16 +17,17 @@ from pykka import ActorDeadError, ThreadingFuture
 
 from actors.domain import Drop
 from actors.runtime.cell import Cell, CellState
-from actors.runtime.cells import Cells
-from actors.runtime.chronicle import Chronicle, Note
 from actors.runtime.context import Ref
 from actors.runtime.dead_letters import DeadLetter, DeadLetters, describe, traceback_of
 from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
-from actors.runtime.dossiers import Dossiers
+from actors.runtime.inspection.crash_reports import Dossiers
+from actors.runtime.inspection.post_mortem import decided, examine
+from actors.runtime.inspection.taps import Listeners
+from actors.runtime.inspection.timeline import Chronicle, Note
 from actors.runtime.ledger import Ledger
 from actors.runtime.mailbox import Load
 from actors.runtime.messages import ChildFailed, ChildStopped, Message, SettingsChanged
-from actors.runtime.post_mortem import decided, examine
+from actors.runtime.registry import Cells
 from actors.runtime.replies import Completed
 from actors.runtime.stalls import LongTurn, Stall, long_turns
 from actors.runtime.supervision import (
@@ -39,7 +40,6 @@ from actors.runtime.supervision import (
     decide,
     name_of,
 )
-from actors.runtime.taps import Listeners
 from actors.runtime.timers import TimerThread, TimerWheel
 from actors.runtime.wakeup import Wakeup
 from actors.runtime.watchdog import Watchdog
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from pykka import Future
 
     from actors.domain import Mint
-    from actors.runtime.chronicle import Detail
     from actors.runtime.clocks import Clock
-    from actors.runtime.dossiers import Dossier
+    from actors.runtime.inspection.crash_reports import Dossier
+    from actors.runtime.inspection.timeline import Detail
     from actors.runtime.mailbox import Envelope
     from settings import Settings
     from telemetry import Telemetry

@@ -18,17 +18,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, get_args
 
 import psycopg
 
-from actors.control import SUPERVISOR, PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.domain import Mint
-from actors.operations import AcknowledgeKept
-from actors.runtime import Actor, Message, SettingsChanged
-from actors.stream_watch.messages import (
+from actors.protocol.operator import AcknowledgeKept
+from actors.protocol.stream_watch import (
     PollNow,
     StreamChangePending,
     StreamChangesCommitted,
     StreamChangesGivenUp,
     WatchStatus,
 )
+from actors.protocol.supervisor import (
+    SUPERVISOR,
+    PhasesLoaded,
+    StreamsLoaded,
+    TrackMint,
+    UntrackMint,
+)
+from actors.runtime import Actor, Message, SettingsChanged
 from actors.stream_watch.reader import EVERYTHING, PHASES_CHANNEL, STREAMS_CHANNEL
 from actors.stream_watch.watch import Changes, is_coin, pause_s
 from db.aside import COUNTED_ROWS, Kept, Kind

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from actors.connection.messages import GetFeed, StartReading
-from actors.control import (
+from actors.operator.coins import Desk
+from actors.operator.dead_letters import Letters
+from actors.operator.resize import Sizes, _ShareDue
+from actors.operator.settings import Steering
+from actors.protocol.connection import GetFeed, StartReading
+from actors.protocol.operator import (
+    AcknowledgeKept,
+    ChangeSettings,
+    GetSettings,
+    GetSettingsHistory,
+    ResizeDispatcher,
+    ResizeMailbox,
+    ResizeTrackers,
+    ResizeWriters,
+)
+from actors.protocol.postgres_writer import MovePrepared
+from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     N8N_WRITER,
@@ -31,26 +46,11 @@ from actors.control import (
     TrackMint,
     UntrackMint,
 )
-from actors.operations import (
-    AcknowledgeKept,
-    ChangeSettings,
-    GetSettings,
-    GetSettingsHistory,
-    ResizeDispatcher,
-    ResizeMailbox,
-    ResizeTrackers,
-    ResizeWriters,
-)
-from actors.postgres_writer.messages import MovePrepared
 from actors.runtime import Actor, ChildFailed, ChildStopped, Context, SettingsChanged
-from actors.supervisor.desk import Desk
-from actors.supervisor.ending import Ending, _StageOverdue
 from actors.supervisor.health import health_report
-from actors.supervisor.keeping import Keeping, _RetentionDue
-from actors.supervisor.letters import Letters
 from actors.supervisor.monitor import Monitor, _SampleDue
-from actors.supervisor.sizes import Sizes, _ShareDue
-from actors.supervisor.steering import Steering
+from actors.supervisor.retention import Keeping, _RetentionDue
+from actors.supervisor.shutdown import Ending, _StageOverdue
 from actors.supervisor.trackers import TRACKER, Trackers, _ReviveDue
 from telemetry import read
 

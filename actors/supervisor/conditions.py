@@ -10,12 +10,12 @@ from actors.supervisor.drops import RULES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from actors.audit.messages import AuditStatus
-    from actors.connection.messages import FeedReport
-    from actors.n8n_writer.messages import N8nStatus
-    from actors.postgres_writer.messages import WriterStatus
+    from actors.protocol.auditor import AuditStatus
+    from actors.protocol.connection import FeedReport
+    from actors.protocol.n8n_writer import N8nStatus
+    from actors.protocol.postgres_writer import WriterStatus
+    from actors.protocol.stream_watch import WatchStatus
     from actors.runtime import DeadLetter
-    from actors.stream_watch.messages import WatchStatus
 
 CLOCK_LIMIT_S: Final = 2.0
 _PATIENCE_S: Final = 60

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.control import HealthReport
 from actors.domain import FeedState
+from actors.protocol.supervisor import HealthReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from actors.connection.messages import FeedReport
-    from actors.control import Problem
-    from actors.discovery.messages import CacheStatus
-    from actors.n8n_writer.messages import N8nStatus
-    from actors.postgres_writer.messages import WriterStatus
+    from actors.protocol.connection import FeedReport
+    from actors.protocol.discovery import CacheStatus
+    from actors.protocol.n8n_writer import N8nStatus
+    from actors.protocol.postgres_writer import WriterStatus
+    from actors.protocol.supervisor import Problem
 
 
 def health_report(

@@ -16,9 +16,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.domain import Candle, Coin, Trade
-from actors.postgres_writer.messages import CandleClosed
+from actors.protocol.postgres_writer import CandleClosed
+from actors.protocol.tracker import CreatorBuy, HandOver
 from actors.runtime.messages import Batch
-from actors.tracker.messages import CreatorBuy, HandOver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

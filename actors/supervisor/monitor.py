@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from actors.control import AUDITOR, CONNECTION, N8N_WRITER, STREAM_WATCH
 from actors.domain import Drop
+from actors.protocol.supervisor import AUDITOR, CONNECTION, N8N_WRITER, STREAM_WATCH
 from actors.runtime import Message
 from actors.supervisor.conditions import Statuses
 from actors.supervisor.problems import Sample, find, lasting, minute, shown
@@ -15,8 +15,8 @@ from telemetry import read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.control import Problem
-    from actors.operations import AcknowledgeKept
+    from actors.protocol.operator import AcknowledgeKept
+    from actors.protocol.supervisor import Problem
     from actors.runtime import Context
     from actors.supervisor.state import Means, SupervisorState
     from telemetry import Telemetry

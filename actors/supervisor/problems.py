@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from actors.control import Problem
 from actors.domain import US_PER_SECOND, Drop
+from actors.protocol.supervisor import Problem
 from actors.supervisor.conditions import Finding, Statuses, standing
 from actors.supervisor.drops import RULES, Of
 

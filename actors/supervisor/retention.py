@@ -1,38 +1,96 @@
-"""From where the journal is still needed. Pure.
-
-A frame is needed until what follows from it is in the database or on disk: it can stand in a
-mailbox, in an open window, in a writer's memory, in the coin cache, or in a coin that n8n has not
-been told of and that is in no batch.
-"""
+"""Looks every few seconds what is still needed: of the journal, and of the timelines."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from actors.domain import US_PER_SECOND
+from actors.protocol.connection import ReleaseJournal
+from actors.protocol.supervisor import AUDITOR, CONNECTION, DISCOVERY, N8N_WRITER
+from actors.runtime import Message
+from actors.supervisor.journal_need import needed_from_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
-SLACK_US: Final = 5 * US_PER_SECOND
-"""What actors publish about themselves is at most a second old."""
+    from actors.runtime import ActorReport, Context
+    from actors.supervisor.state import SupervisorState, Tree
+
+LOOK_S: Final = 10.0
+_US_PER_HOUR: Final = 3_600 * US_PER_SECOND
 
 
-def needed_from_us(
-    *,
-    feed_us: int,
-    longest_interval_s: int,
-    oldest_message_s: float,
-    held_us: Iterable[int | None],
-) -> int:
-    """Tell the time before which every frame has ended in a row, or in nothing.
+class _RetentionDue(Message, frozen=True):
+    """It is time to look what is still needed."""
 
-    Args:
-        feed_us: the feed clock.
-        longest_interval_s: the longest window of any phase; an open window is not older.
-        oldest_message_s: age of the oldest message in any mailbox.
-        held_us: the oldest arrivals that actors say they hold; None: nothing.
-    """
-    reach_us = longest_interval_s * US_PER_SECOND + round(oldest_message_s * US_PER_SECOND)
-    moving = feed_us - reach_us - SLACK_US
-    return max(0, min([moving, *(us for us in held_us if us is not None)]))
+
+class Keeping:
+    """Lets go of what nobody needs any more, in the supervisor's turns."""
+
+    def __init__(
+        self,
+        context: Context,
+        state: SupervisorState,
+        tree: Tree,
+        writers: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self._context = context
+        self._state = state
+        self._tree = tree
+        self._writers = writers
+
+    def arm(self) -> None:
+        """Look again in a while."""
+        self._context.after("retention", LOOK_S, _RetentionDue())
+
+    def look(self) -> None:
+        """Let go of journal and timelines as far as nobody needs them."""
+        self.arm()
+        self._forget_timelines()
+        feed_us = self._context.feed_us()
+        if not self._state.drain.active and self._state.streams_loaded and feed_us:
+            self._release_journal(feed_us)
+
+    def _forget_timelines(self) -> None:
+        kept_us = self._context.settings.why_keep_hours * _US_PER_HOUR
+        before_us = self._context.now_us() - round(kept_us)
+        self._tree.chronicle.forget_before(before_us, self._state.roster.mints())
+
+    def _release_journal(self, feed_us: int) -> None:
+        reports = self._tree.reports()
+        intervals = [phase.interval_seconds for phase in self._state.phases]
+        before_us = needed_from_us(
+            feed_us=feed_us,
+            longest_interval_s=max(intervals, default=0),
+            oldest_message_s=max((report.oldest_age_seconds or 0 for report in reports), default=0),
+            held_us=self._held_us(reports, feed_us),
+        )
+        # By two looks: what has just left one actor may be on its way to the next, and young as a
+        # message, while its trades are as old as the cache.
+        agreed_us, self._state.agreed_us = min(before_us, self._state.agreed_us), before_us
+        self._state.released_us = max(self._state.released_us, agreed_us)
+        self._context.tell(CONNECTION, ReleaseJournal(self._state.released_us))
+
+    def _held_us(self, reports: tuple[ActorReport, ...], feed_us: int) -> list[int | None]:
+        """List the oldest arrivals that actors hold outside their mailboxes."""
+        status = self._context.status_of
+        writers = [status(name) for name in self._writers()]
+        cache, n8n, feed = status(DISCOVERY), status(N8N_WRITER), status(CONNECTION)
+        # One that handles nothing keeps its open window until it is revived, resumed or ended.
+        # The auditor holds none.
+        broken = {report.name for report in reports if report.state in _STANDING_STILL} - {AUDITOR}
+        since = self._state.quarantined_us
+        for name in broken - since.keys():
+            since[name] = self._state.released_us or feed_us
+        for name in since.keys() - broken:
+            del since[name]
+        return [
+            *(writer.oldest_waiting_us for writer in writers if writer is not None),
+            cache.oldest_us if cache else None,
+            n8n.needed_from_us if n8n else None,
+            feed.parked_from_us if feed else None,
+            *since.values(),
+        ]
+
+
+_STANDING_STILL: Final = frozenset({"quarantined", "paused", "blocked"})

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from actors.control import Problem, TrackMint
     from actors.domain import Mint, Phase
-    from actors.operations import Shown
-    from actors.routes import WriterRoutes
+    from actors.protocol.operator import Shown
+    from actors.protocol.partitioner import WriterRoutes
+    from actors.protocol.supervisor import Problem, TrackMint
     from actors.runtime import ActorReport, ChildSpec, Ref
     from actors.runtime.cell import CellState
-    from actors.runtime.chronicle import Chronicle
     from actors.runtime.dead_letters import DeadLetters
-    from actors.supervisor.drain import DrainPlan
-    from actors.supervisor.moving import Move
+    from actors.runtime.inspection.timeline import Chronicle
+    from actors.supervisor.admission import Roster
     from actors.supervisor.problems import Lasting, Sample
-    from actors.supervisor.roster import Roster
+    from actors.supervisor.rebalance import Move
+    from actors.supervisor.shutdown_plan import DrainPlan
     from settings import Settings
 
 
@@ -37,7 +37,7 @@ class Tree(Protocol):
 
     @property
     def dossiers(self) -> Any:
-        """The failures on record, see `actors.runtime.dossiers`."""
+        """The failures on record, see `actors.runtime.inspection.crash_reports`."""
 
     @property
     def chronicle(self) -> Chronicle:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from actors.connection.messages import RouteMint, UnrouteMint
-from actors.control import CONNECTION, DISCOVERY, Outcome, TrackMint, tracker_name
 from actors.domain import Drop, Mint, Place
+from actors.protocol.connection import RouteMint, UnrouteMint
+from actors.protocol.supervisor import CONNECTION, DISCOVERY, Outcome, TrackMint, tracker_name
+from actors.protocol.tracker import PhasesChanged, SetPinned
 from actors.runtime import Message
-from actors.supervisor.drain import Stage
-from actors.supervisor.roster import Verdict
-from actors.tracker.messages import PhasesChanged, SetPinned
+from actors.supervisor.admission import Verdict
+from actors.supervisor.shutdown_plan import Stage
 from settings import SettingsError
 
 if TYPE_CHECKING:

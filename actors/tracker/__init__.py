@@ -1,7 +1,6 @@
 """One actor per watched coin: its candles, its phase, its end."""
 
-from actors.tracker.actor import TrackerActor, rules_of, tracker_state
-from actors.tracker.messages import (
+from actors.protocol.tracker import (
     CoverageChanged,
     CreatorBuy,
     HandOver,
@@ -12,6 +11,7 @@ from actors.tracker.messages import (
     SetPhase,
     TradesArrived,
 )
+from actors.tracker.actor import TrackerActor, rules_of, tracker_state
 from actors.tracker.phases import phase_warnings
 from actors.tracker.state import TrackerState
 

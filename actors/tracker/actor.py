@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.connection.messages import Resubscribe
-from actors.control import (
+from actors.domain import US_PER_SECOND, Drop, Migration, Phase, Place, Trade
+from actors.protocol.connection import Resubscribe
+from actors.protocol.postgres_writer import (
+    AthReached,
+    CandleClosed,
+    StreamEnded,
+    StreamPhaseChanged,
+)
+from actors.protocol.stream_watch import StreamChangePending
+from actors.protocol.supervisor import (
     CONNECTION,
     STREAM_WATCH,
     SUPERVISOR,
@@ -14,15 +22,20 @@ from actors.control import (
     TrackingEnded,
     TrackMint,
 )
-from actors.domain import US_PER_SECOND, Drop, Migration, Phase, Place, Trade
-from actors.postgres_writer.messages import (
-    AthReached,
-    CandleClosed,
-    StreamEnded,
-    StreamPhaseChanged,
+from actors.protocol.tracker import (
+    CoverageChanged,
+    CreatorBuy,
+    HandOverDone,
+    PhaseChosen,
+    PhasesChanged,
+    RouteClosed,
+    SetPhase,
+    SetPinned,
+    TradesParked,
+    TradesRemembered,
+    TradesUnparked,
 )
 from actors.runtime import Actor, Control, Message, SettingsChanged
-from actors.stream_watch.messages import StreamChangePending
 from actors.tracker.candle import Yardstick
 from actors.tracker.curve import market_cap_sol
 from actors.tracker.effects import (
@@ -36,26 +49,13 @@ from actors.tracker.effects import (
     Timer,
     WindowClosed,
 )
-from actors.tracker.messages import (
-    CoverageChanged,
-    CreatorBuy,
-    HandOverDone,
-    PhaseChosen,
-    PhasesChanged,
-    RouteClosed,
-    SetPhase,
-    SetPinned,
-    TradesParked,
-    TradesRemembered,
-    TradesUnparked,
-)
 from actors.tracker.phases import US_PER_MINUTE, regular
 from actors.tracker.state import Rules, TrackerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.routes import WriterRoutes
+    from actors.protocol.partitioner import WriterRoutes
     from actors.runtime import Context
     from settings import Settings
 

@@ -45,7 +45,7 @@ from actors.tracker.effects import (
     Timer,
     WindowClosed,
 )
-from actors.tracker.life import Life
+from actors.tracker.lifecycle import Life
 from actors.tracker.phases import Window, reach_back, window_of
 from actors.tracker.watchdog import Watchdog
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.operations import GetSettings
+from actors.protocol.operator import GetSettings
 from api import create_app
 from db import create_pool
 from telemetry import Telemetry

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.connection.messages import FeedReport, GetFeed
-from actors.control import (
+from actors.domain import FeedState, Mint, Wallet
+from actors.protocol.connection import FeedReport, GetFeed
+from actors.protocol.operator import GetSettings
+from actors.protocol.supervisor import (
     GetActor,
     GetActors,
     GetHealth,
@@ -19,8 +21,6 @@ from actors.control import (
     TrackerOverview,
     TrackerReport,
 )
-from actors.domain import FeedState, Mint, Wallet
-from actors.operations import GetSettings
 from actors.runtime import ActorReport
 from api import NotAnswered
 from settings import Settings, load

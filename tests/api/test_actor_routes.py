@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.connection.messages import GetFeed
-from actors.control import GetActor, GetActors
+from actors.protocol.connection import GetFeed
+from actors.protocol.supervisor import GetActor, GetActors
 from tests.api.fakes import ACTORS, FEED, actor
 
 if TYPE_CHECKING:

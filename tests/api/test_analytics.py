@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.control import CachedCoinReport, GetLiveCoin
 from actors.domain import Phase
+from actors.protocol.supervisor import CachedCoinReport, GetLiveCoin
 from api import create_app
-from api.analytics import WindowsRefused, performance, tolerance_us, windows_of
+from api.analytics.views import WindowsRefused, performance, tolerance_us, windows_of
 from db.metrics import PricePoint
 from tests.api.fakes import MINT, NOON_US, TRACKED, settings_of
 from tests.api.test_database_routes import COIN, stream, write

@@ -12,8 +12,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from actors.control import GetActor, GetLiveCoin, GetTracker, Outcome, TrackerOverview
-from actors.operations import (
+from actors.protocol.operator import (
     GetDossier,
     GetDossiers,
     GetRecent,
@@ -22,6 +21,7 @@ from actors.operations import (
     OpenTap,
     PauseTracker,
 )
+from actors.protocol.supervisor import GetActor, GetLiveCoin, GetTracker, Outcome, TrackerOverview
 from api import ApiServer
 from tests.api.fakes import MINT
 from tests.api.test_config_changes import Keeper

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.control import GetActors
-from actors.operations import ChangeSettings, ConfigOutcome, GetSettings, GetSettingsHistory
+from actors.protocol.operator import ChangeSettings, ConfigOutcome, GetSettings, GetSettingsHistory
+from actors.protocol.supervisor import GetActors
 from api import create_app
 from settings import SettingsError, changed
 from settings.store import Change

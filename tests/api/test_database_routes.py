@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from actors.control import CachedCoinReport, GetLiveCoin
 from actors.domain import Mint
+from actors.protocol.supervisor import CachedCoinReport, GetLiveCoin
 from tests.api.fakes import MINT, NOON_US, TRACKED
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from actors.control import GetHealth, Problem
-from actors.operations import AcknowledgeKept
+from actors.protocol.operator import AcknowledgeKept
+from actors.protocol.supervisor import GetHealth, Problem
 from tests.api.fakes import HEALTH, NOON_US
 
 if TYPE_CHECKING:

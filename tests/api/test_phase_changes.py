@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.control import ConfigReloaded, ReloadConfig
 from actors.domain import Phase
+from actors.protocol.supervisor import ConfigReloaded, ReloadConfig
 from tests.api.test_database_routes import stream, write
 
 if TYPE_CHECKING:

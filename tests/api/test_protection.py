@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.control import GetLedger
+from actors.protocol.supervisor import GetLedger
 from api.auth import host_is_allowed, token_fits
 
 if TYPE_CHECKING:

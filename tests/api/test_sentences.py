@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.chronicle import Note
-from api.sentences import note_of, sentence
+from actors.runtime.inspection.timeline import Note
+from api.trackers.sentences import note_of, sentence
 from telemetry import Redactor
 from tests.api.fakes import NOON_US
 

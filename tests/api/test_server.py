@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.control import GetLedger
+from actors.protocol.supervisor import GetLedger
 from api import ApiServer, HostNotUsable, PortInUse
 from tests.api.fakes import LEDGER
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.domain import Trade, Wallet
-from actors.operations import OpenTap
+from actors.protocol.operator import OpenTap
 from actors.runtime import ArrivalClock
-from actors.runtime.chronicle import Note
-from actors.runtime.handled import Handled
-from actors.runtime.taps import Tap
+from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.taps import Tap
+from actors.runtime.inspection.timeline import Note
 from api import ApiServer
-from api.streams import Surroundings, events
+from api.trackers.tap_events import Surroundings, events
 from telemetry import Redactor
 from tests.api.fakes import MINT, NOON_US
 from tests.support.waiting import wait_until

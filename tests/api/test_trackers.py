@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from actors.control import (
+from actors.domain import AllTimeHigh, Mint
+from actors.protocol.supervisor import (
     CachedCoinReport,
     ChoosePhase,
     GetTracker,
@@ -16,8 +17,7 @@ from actors.control import (
     ReviveTracker,
     TrackerOverview,
 )
-from actors.domain import AllTimeHigh, Mint
-from actors.tracker.messages import PhaseChosen
+from actors.protocol.tracker import PhaseChosen
 from api import create_app
 from tests.api.fakes import MINT, NOON_US, TRACKED, actor, settings_of
 from tests.api.test_database_routes import stream, write

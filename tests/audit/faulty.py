@@ -12,7 +12,7 @@ import msgspec
 
 from actors.domain import Place, Trade
 from actors.postgres_writer.actor import PostgresWriterActor
-from actors.postgres_writer.messages import CandleClosed
+from actors.protocol.postgres_writer import CandleClosed
 from actors.tracker.candle import OpenCandle
 from actors.tracker.state import TrackerState
 from supervisor import main

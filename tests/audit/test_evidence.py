@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.audit.evidence import DeadLetters, dead_letters, spooled_windows
-from actors.spool import Entry, Spool
+from actors.spool.store import Entry, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Generator

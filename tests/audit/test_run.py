@@ -11,7 +11,7 @@ import pytest
 from actors.audit.facts import released_us, set_back_us
 from actors.audit.figures import Row
 from actors.audit.run import Question, audit
-from actors.connection.journal import Fact, Frame, JournalWriter
+from actors.journal.writer import Fact, Frame, JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

@@ -15,11 +15,11 @@ from actors.connection import (
     GetFeed,
     StartReading,
 )
-from actors.connection.dispatch import NoJournal
-from actors.control import CONNECTION, DISCOVERY, SUPERVISOR, tracker_name, writer_name
+from actors.connection.pipeline import NoJournal
 from actors.domain import FeedState, Mint
+from actors.protocol.supervisor import CONNECTION, DISCOVERY, SUPERVISOR, tracker_name, writer_name
 from actors.runtime import ArrivalClock, ChildSpec, Context, System
-from actors.runtime.seeded import Probe
+from actors.runtime.simulation import Probe
 from settings import Settings
 from telemetry import Telemetry
 from tests.connection.feed_server import LIMIT_S

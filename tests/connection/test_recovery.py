@@ -10,18 +10,29 @@ import pytest
 import structlog
 
 from actors.connection import ConnectionActor, ConnectionState
-from actors.connection.bearings import MEMORY_US, needed_from
-from actors.connection.dispatch import NoJournal
-from actors.connection.frames import decode
-from actors.connection.intake import Arrived, sort_slice
-from actors.connection.journal_records import Fact, Frame
-from actors.connection.messages import (
+from actors.connection.decoder import decode
+from actors.connection.partition import Arrived, sort_slice
+from actors.connection.pipeline import NoJournal
+from actors.discovery.actor import DiscoveryActor
+from actors.discovery.state import DiscoveryState
+from actors.domain import US_PER_SECOND, Candle, Coin, Drop, Mint, Trade
+from actors.journal.checkpoint import MEMORY_US, needed_from
+from actors.journal.records import Fact, Frame
+from actors.n8n_writer.actor import N8nWriterActor
+from actors.n8n_writer.retry_policy import Failure
+from actors.n8n_writer.state import N8nState
+from actors.n8n_writer.store import SpooledBatches
+from actors.protocol.connection import (
     ReleaseJournal,
     RouteMint,
     StartReading,
     StopReading,
 )
-from actors.control import (
+from actors.protocol.discovery import CoinsRemembered, RouteClosed
+from actors.protocol.n8n_writer import CoinDiscovered
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.postgres_writer import CandleClosed, StreamStarted
+from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     N8N_WRITER,
@@ -33,23 +44,12 @@ from actors.control import (
     TrackMint,
     writer_name,
 )
-from actors.discovery.actor import DiscoveryActor
-from actors.discovery.messages import CoinsRemembered, RouteClosed
-from actors.discovery.state import DiscoveryState
-from actors.domain import US_PER_SECOND, Candle, Coin, Drop, Mint, Trade
-from actors.n8n_writer.actor import N8nWriterActor
-from actors.n8n_writer.delivery import Failure
-from actors.n8n_writer.messages import CoinDiscovered
-from actors.n8n_writer.state import N8nState
-from actors.n8n_writer.store import SpooledBatches
-from actors.postgres_writer.messages import CandleClosed, StreamStarted
-from actors.routes import WriterRoutes
-from actors.runtime.seeded import SeededSystem
-from actors.spool import Spool
+from actors.protocol.tracker import CoverageChanged, TradesRemembered
+from actors.runtime.simulation import SeededSystem
+from actors.spool.store import Spool
 from actors.supervisor import SupervisorActor, SupervisorState
-from actors.supervisor.drain import DrainPlan
-from actors.supervisor.roster import Roster
-from actors.tracker.messages import CoverageChanged, TradesRemembered
+from actors.supervisor.admission import Roster
+from actors.supervisor.shutdown_plan import DrainPlan
 from settings import Secret, Settings
 from tests.supervisor.means import means
 from tests.supervisor.scripted import (
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from actors.connection.journal_records import Record
+    from actors.journal.records import Record
     from actors.runtime import Actor, Context
 
 A, B = Mint("A"), Mint("B")

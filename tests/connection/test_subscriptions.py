@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.connection.refusals import Ack
+from actors.connection.control_frames import Ack
 from actors.connection.subscriptions import Outgoing, Subscriptions
 from actors.domain import Mint
 

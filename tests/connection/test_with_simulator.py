@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.connection import GetFeed, WatchMint
-from actors.control import CONNECTION, DISCOVERY
 from actors.domain import Coin, FeedState
+from actors.protocol.supervisor import CONNECTION, DISCOVERY
 from simulator.process import start_simulator
 from tests.connection.feed_server import LIMIT_S
 from tests.connection.system import Running, running

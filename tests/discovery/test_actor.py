@@ -5,27 +5,27 @@ from typing import Any
 
 import pytest
 
-from actors.connection.messages import UnwatchMint, WatchMint
-from actors.control import CachedCoinReport, Drained, GetLiveCoin, TrackMint
+from actors.assembly.trade_count import trades_in
 from actors.discovery.actor import DiscoveryActor
-from actors.discovery.messages import (
+from actors.discovery.state import DiscoveryState
+from actors.domain import Drop, FeedEvent, Mint, Phase, Place, Trade
+from actors.protocol.connection import UnwatchMint, WatchMint
+from actors.protocol.discovery import (
     CacheStatus,
     CoinsDelivered,
     FeedSlice,
     RouteClosed,
     RouteSwitched,
 )
-from actors.discovery.state import DiscoveryState
-from actors.domain import Drop, FeedEvent, Mint, Phase, Place, Trade
-from actors.n8n_writer.messages import CoinDiscovered
-from actors.postgres_writer.messages import StreamStarted
-from actors.routes import WriterRoutes
+from actors.protocol.n8n_writer import CoinDiscovered
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.postgres_writer import StreamStarted
+from actors.protocol.stream_watch import StreamChangePending
+from actors.protocol.supervisor import CachedCoinReport, Drained, GetLiveCoin, TrackMint
+from actors.protocol.tracker import CreatorBuy, HandOverDone, PhasesChanged
 from actors.runtime import Flush
-from actors.runtime.seeded import ProbeHandle, SeededSystem
-from actors.stream_watch.messages import StreamChangePending
-from actors.supervisor.accounts import trades_in
+from actors.runtime.simulation import ProbeHandle, SeededSystem
 from actors.tracker import TrackerActor, tracker_state
-from actors.tracker.messages import CreatorBuy, HandOverDone, PhasesChanged
 from settings import Settings
 from tests.discovery.builders import START_US, coin, migration, trade
 

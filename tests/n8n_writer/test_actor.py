@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from actors.control import Drained
-from actors.discovery.messages import CoinsDelivered
 from actors.domain import Drop, Mint
 from actors.n8n_writer.actor import N8nWriterActor
-from actors.n8n_writer.delivery import Answer, Failure, Outcome
-from actors.n8n_writer.messages import CoinDiscovered, N8nStatus
+from actors.n8n_writer.retry_policy import Answer, Failure, Outcome
 from actors.n8n_writer.state import N8nState
+from actors.protocol.discovery import CoinsDelivered
+from actors.protocol.n8n_writer import CoinDiscovered, N8nStatus
+from actors.protocol.supervisor import Drained
 from actors.runtime import Flush
-from actors.runtime.seeded import ProbeHandle, SeededSystem
-from actors.spool import SpoolFullError
+from actors.runtime.simulation import ProbeHandle, SeededSystem
+from actors.spool.store import SpoolFullError
 from settings import Secret, Settings
 from tests.discovery.builders import coin
 from tests.support.drops import dropped
@@ -26,7 +26,7 @@ from tests.support.drops import dropped
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.n8n_writer.envelope import CoinBatch, Request
+    from actors.n8n_writer.payload import CoinBatch, Request
 
 URL = Secret("https://n8n.example/webhook/abc")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.n8n_writer.client import MAX_STUCK, HttpTransport
-from actors.n8n_writer.delivery import Answer, Failure, Outcome
-from actors.n8n_writer.envelope import CoinBatch, Request, build_request
+from actors.n8n_writer.payload import CoinBatch, Request, build_request
+from actors.n8n_writer.retry_policy import Answer, Failure, Outcome
 from tests.discovery.builders import START_US, coin
 from tests.n8n_writer.receiver import (
     LIMIT_S,

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.n8n_writer.envelope import CoinBatch
+from actors.n8n_writer.payload import CoinBatch
 from actors.n8n_writer.store import SpooledBatches
-from actors.spool import Entry, Spool
+from actors.spool.store import Entry, Spool
 from tests.discovery.builders import START_US, coin
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.discovery.messages import CoinsDelivered
 from actors.domain import Mint
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.client import HttpTransport
-from actors.n8n_writer.messages import CoinDiscovered, N8nStatus
 from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
+from actors.protocol.discovery import CoinsDelivered
+from actors.protocol.n8n_writer import CoinDiscovered, N8nStatus
 from actors.runtime import ArrivalClock, ChildSpec, System
-from actors.runtime.seeded import Probe
-from actors.spool import Spool
+from actors.runtime.simulation import Probe
+from actors.spool.store import Spool
 from settings import Secret, Settings
 from telemetry import Telemetry
 from tests.discovery.builders import coin

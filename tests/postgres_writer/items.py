@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.domain import AllTimeHigh, Candle, Coin, Mint, Trade, Wallet
-from actors.postgres_writer.messages import AthReached, CandleClosed, StreamStarted
+from actors.protocol.postgres_writer import AthReached, CandleClosed, StreamStarted
 
 START_US = 1_700_000_000_000_000
 CELL_US = 5_000_000

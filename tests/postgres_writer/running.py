@@ -9,10 +9,10 @@ import psycopg2
 
 from actors.domain import Place, Session
 from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState, WriterStatus
-from actors.postgres_writer.messages import CandleClosed
+from actors.protocol.postgres_writer import CandleClosed
 from actors.runtime import ArrivalClock, ChildSpec, Flush, System
-from actors.runtime.seeded import Probe
-from actors.spool import Spool
+from actors.runtime.simulation import Probe
+from actors.spool.store import Spool
 from db.pool import create_pool
 from settings import load
 from telemetry import Telemetry

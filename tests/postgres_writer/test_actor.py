@@ -15,7 +15,7 @@ from actors.postgres_writer import PostgresWriterActor, WriterState, WriterStatu
 from actors.postgres_writer import outbox as outbox_module
 from actors.postgres_writer.batch import mint_of
 from actors.postgres_writer.database import BatchOutcome
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     AthReached,
     CandleClosed,
     GapRecorded,
@@ -23,8 +23,8 @@ from actors.postgres_writer.messages import (
     StreamPhaseChanged,
 )
 from actors.runtime.messages import Flush
-from actors.runtime.seeded import SeededSystem
-from actors.spool import Entry, Spool, SpoolUnavailableError, StoredEntry
+from actors.runtime.simulation import SeededSystem
+from actors.spool.store import Entry, Spool, SpoolUnavailableError, StoredEntry
 from settings import load
 from tests.postgres_writer.items import START_US, TRADES_PER_CANDLE, ath, closed, started
 

@@ -16,7 +16,7 @@ from actors.postgres_writer.batch import (
     trades_of,
 )
 from actors.postgres_writer.codec import UnreadableEntryError, decode, encode
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     CandleClosed,
     GapRecorded,
     StoreCoin,
@@ -24,7 +24,7 @@ from actors.postgres_writer.messages import (
     StreamEnded,
     StreamPhaseChanged,
 )
-from actors.spool import StoredEntry
+from actors.spool.store import StoredEntry
 from tests.postgres_writer.items import a_candle, a_coin, a_trade, ath, closed, started
 
 

@@ -15,14 +15,14 @@ from actors.domain import AllTimeHigh, FeedGap, Mint, Session, Wallet
 from actors.postgres_writer import PooledDatabase
 from actors.postgres_writer.batch import sort_out
 from actors.postgres_writer.codec import decode, encode
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     CandleClosed,
     GapRecorded,
     StreamEnded,
     StreamPhaseChanged,
     StreamStarted,
 )
-from actors.spool import StoredEntry
+from actors.spool.store import StoredEntry
 from db.pool import create_pool
 from tests.postgres_writer.items import START_US, a_candle, a_coin, a_trade
 

@@ -9,17 +9,17 @@ import pytest
 from actors.domain import FeedGap, Mint, Place
 from actors.postgres_writer import Parking, WriterState
 from actors.postgres_writer.codec import encode
-from actors.postgres_writer.leftovers import reassign_spool
-from actors.postgres_writer.messages import (
+from actors.postgres_writer.spool_recovery import reassign_spool
+from actors.postgres_writer.state import Moving
+from actors.protocol.postgres_writer import (
     FinishMove,
     GapRecorded,
     MovePrepared,
     PrepareMove,
     StreamEnded,
 )
-from actors.postgres_writer.state import Moving
 from actors.runtime.messages import Flush
-from actors.spool import Spool
+from actors.spool.store import Spool
 from tests.postgres_writer.items import TRADES_PER_CANDLE, closed
 from tests.postgres_writer.test_actor import AWAY, WRITER, Rig, cells, full_rig
 

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.domain import Drop, Mint, Place, Session, Wallet
-from actors.postgres_writer.messages import CandleClosed, StoreCoin, StoreTrade, StreamStarted
+from actors.protocol.postgres_writer import CandleClosed, StoreCoin, StoreTrade, StreamStarted
 from tests.postgres_writer.items import (
     CELL_US,
     START_US,

@@ -22,11 +22,11 @@ from actors.postgres_writer import (
     PrepareMove,
     WriterState,
 )
-from actors.postgres_writer.leftovers import reassign_spool
-from actors.routes import WriterRoutes
+from actors.postgres_writer.spool_recovery import reassign_spool
+from actors.protocol.partitioner import WriterRoutes
 from actors.runtime import ArrivalClock, ChildSpec, Flush, System
-from actors.runtime.seeded import Probe
-from actors.spool import Spool
+from actors.runtime.simulation import Probe
+from actors.spool.store import Spool
 from db.migrate import migrate
 from db.pool import create_pool
 from settings import load

@@ -9,12 +9,12 @@ from psycopg import errors
 
 from actors.domain import Mint
 from actors.postgres_writer import WriterState
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     StreamChange,
     StreamEnded,
     StreamPhaseChanged,
 )
-from actors.spool import Entry, Spool
+from actors.spool.store import Entry, Spool
 from actors.stream_watch import (
     StreamChangePending,
     StreamChangesCommitted,

@@ -13,13 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.domain import AllTimeHigh, FeedGap, Mint, Place
-from actors.postgres_writer.messages import (
+from actors.protocol.postgres_writer import (
     CandleClosed,
     GapRecorded,
     StreamEnded,
     StreamPhaseChanged,
 )
-from actors.stream_watch.messages import StreamChangesCommitted
+from actors.protocol.stream_watch import StreamChangesCommitted
 from db.migrate import migrate
 from tests.postgres_writer.items import START_US, TRADES_PER_CANDLE, a_trade, ath, closed, started
 from tests.postgres_writer.running import cells, cells_of, other_session, query, service

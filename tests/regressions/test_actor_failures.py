@@ -23,7 +23,7 @@ from actors.runtime import (
     Message,
     System,
 )
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from settings import load
 from telemetry import Telemetry
 from tests.support.waiting import wait_until

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.connection.messages import ReleaseJournal, RouteMint, StartReading
-from actors.control import CONNECTION, DISCOVERY
-from actors.discovery.messages import CacheStatus, RouteSwitched
 from actors.domain import Mint, Trade
-from actors.n8n_writer.messages import CoinDiscovered
+from actors.protocol.connection import ReleaseJournal, RouteMint, StartReading
+from actors.protocol.discovery import CacheStatus, RouteSwitched
+from actors.protocol.n8n_writer import CoinDiscovered
+from actors.protocol.supervisor import CONNECTION, DISCOVERY
+from actors.protocol.tracker import CreatorBuy
 from actors.stream_watch import ThreadConnector
-from actors.tracker.messages import CreatorBuy
 from db.errors import DatabaseUnavailableError, MigrationError
 from settings import Settings
-from tests.connection.test_replay import Replay, buy, record
+from tests.connection.test_replay_source import Replay, buy, record
 from tests.discovery.builders import coin
 from tests.discovery.test_actor import House
 from tests.supervisor.scene import Scene

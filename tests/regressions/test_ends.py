@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from actors.control import (
+from actors.domain import Candle, Phase
+from actors.protocol.discovery import RouteClosed
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.postgres_writer import CandleClosed
+from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     STREAM_WATCH,
@@ -12,14 +16,10 @@ from actors.control import (
     UntrackMint,
     writer_name,
 )
-from actors.discovery.messages import RouteClosed
-from actors.domain import Candle, Phase
-from actors.postgres_writer.messages import CandleClosed
-from actors.routes import WriterRoutes
+from actors.protocol.tracker import CoverageChanged, HandOver, HandOverDone, TradesArrived
 from actors.runtime import Budget, Exceeded
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from actors.tracker import TrackerActor, TrackerState
-from actors.tracker.messages import CoverageChanged, HandOver, HandOverDone, TradesArrived
 from settings import Settings
 from tests.supervisor.scene import PHASES, A, B, Scene, track
 from tests.tracker import builders

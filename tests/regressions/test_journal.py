@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.connection.journal_keeper import JournalKeeper, Opened, Policy
-from actors.connection.journal_segments import Segment, create, prepare_directory
+from actors.journal.compactor import JournalKeeper, Opened, Policy
+from actors.journal.segments import Segment, create, prepare_directory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.tracker.messages import TradesArrived, TradesParked, TradesUnparked
+from actors.protocol.tracker import TradesArrived, TradesParked, TradesUnparked
 from tests.regressions.test_ends import NAME, Tracked
 from tests.tracker.builders import at, trade
 

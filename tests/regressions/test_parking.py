@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.connection import ConnectionState
-from actors.connection.journal_records import Frame
 from actors.connection.parking import RETRY_S, Parking
 from actors.domain import Drop, Mint, Place, Trade
+from actors.journal.records import Frame
 from actors.runtime import Actor, Context, Message
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from settings import Settings
 from tests.connection.system import KeptHistory, KeptJournal
-from tests.connection.test_replay import buy
+from tests.connection.test_replay_source import buy
 from tests.discovery.builders import START_US, trade
 from tests.support.drops import dropped
 

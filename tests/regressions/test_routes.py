@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.connection.messages import RouteMint, StopReading, UnrouteMint
-from actors.discovery.messages import RouteClosed
 from actors.domain import Mint
-from tests.connection.test_replay import Replay, buy, record
+from actors.protocol.connection import RouteMint, StopReading, UnrouteMint
+from actors.protocol.discovery import RouteClosed
+from tests.connection.test_replay_source import Replay, buy, record
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from actors.assembly.trade_count import trades_in
 from actors.runtime import Actor, Budget, ChildStopped, Context, Exceeded, Flush, Message
 from actors.runtime.cell import Cell, CellState
 from actors.runtime.messages import Batch
-from actors.runtime.seeded import SeededSystem
-from actors.supervisor.accounts import trades_in
+from actors.runtime.simulation import SeededSystem
 
 ONCE = Budget(intensity=0)
 

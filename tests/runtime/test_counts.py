@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from actors.domain import Drop
 from actors.runtime import Message
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from settings import Settings
 from tests.support.drops import dropped
 

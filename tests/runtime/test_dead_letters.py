@@ -7,7 +7,7 @@ from typing import ClassVar
 from actors.domain import Drop
 from actors.runtime import Message
 from actors.runtime.dead_letters import CAPACITY, DeadLetters
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from tests.support.drops import dropped
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.runtime import Actor, Context, Message
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

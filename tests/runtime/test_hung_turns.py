@@ -9,7 +9,7 @@ import pytest
 
 from actors.runtime import Actor, ArrivalClock, Batch, ChildSpec, Context, Message, System
 from actors.runtime.dispatcher import MAX_LOST
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from settings import load
 from telemetry import Telemetry
 from tests.support.waiting import wait_until

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 
 from actors.connection import ConnectionState
-from actors.connection.journal_records import Frame
 from actors.connection.parking import RETRY_S, Parking
 from actors.domain import Mint, Place, Trade
+from actors.journal.records import Frame
+from actors.protocol.tracker import TradesArrived, TradesParked, TradesUnparked
 from actors.runtime import Actor, Batch, Budget, ChildStopped, Context, Control, Exceeded, Message
-from actors.runtime.seeded import SeededSystem
-from actors.tracker.messages import TradesArrived, TradesParked, TradesUnparked
+from actors.runtime.simulation import SeededSystem
 from settings import Settings
 from tests.connection.system import KeptHistory, KeptJournal
-from tests.connection.test_replay import buy
+from tests.connection.test_replay_source import buy
 from tests.discovery.builders import START_US, trade
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.runtime import Actor, ArrivalClock, Budget, ChildSpec, Context, Exceeded, System
 from actors.runtime.messages import Message
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from settings import load
 from telemetry import Telemetry
 from tests.support.waiting import wait_until

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.runtime import Actor, ArrivalClock, Budget, ChildSpec, Exceeded, Message, System
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from settings import Settings
 from telemetry import Telemetry
 from tests.support.waiting import wait_until

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 import structlog
 
-from actors.operations import ChangeSettings
+from actors.protocol.operator import ChangeSettings
 from actors.runtime import Actor, ArrivalClock, Budget, ChildSpec, Message, System
-from actors.runtime.dossiers import Dossiers
+from actors.runtime.inspection.crash_reports import Dossiers
 from settings import load, secret_values
 from telemetry import Redactor, Telemetry, configure_logging
 from tests.secrets.planted import leaking_files, leaks

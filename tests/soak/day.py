@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pykka
 
 from actors.connection import ConnectionState
-from actors.control import (
+from actors.discovery.actor import DiscoveryActor
+from actors.discovery.state import DiscoveryState
+from actors.domain import Phase, Place
+from actors.postgres_writer.spool_recovery import Leftovers
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.postgres_writer import CandleClosed
+from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     N8N_WRITER,
@@ -22,18 +28,12 @@ from actors.control import (
     StreamsLoaded,
     writer_name,
 )
-from actors.discovery.actor import DiscoveryActor
-from actors.discovery.state import DiscoveryState
-from actors.domain import Phase, Place
-from actors.postgres_writer.leftovers import Leftovers
-from actors.postgres_writer.messages import CandleClosed
-from actors.routes import WriterRoutes
 from actors.runtime import Actor, Context
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from actors.supervisor import SupervisorActor, SupervisorState
-from actors.supervisor.drain import DrainPlan
-from actors.supervisor.roster import Roster
-from actors.tracker.nursery import Nursery
+from actors.supervisor.admission import Roster
+from actors.supervisor.shutdown_plan import DrainPlan
+from actors.tracker.factory import Nursery
 from settings import Settings
 from simulator.frames import CREATE
 from simulator.market import Market

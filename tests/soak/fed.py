@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from actors.connection import ConnectionActor
-from actors.connection.intake import Arrived
+from actors.connection.partition import Arrived
 from actors.runtime import Message
 
 if TYPE_CHECKING:

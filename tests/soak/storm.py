@@ -13,14 +13,22 @@ import time
 from collections import Counter
 from typing import Any, Final, NamedTuple, Self
 
+from actors.assembly.trade_count import trades_in
 from actors.connection import ConnectionState
-from actors.connection.journal_records import Frame
-from actors.connection.messages import RouteMint, StartReading
-from actors.control import CONNECTION, DISCOVERY, SUPERVISOR, TrackMint, tracker_name, writer_name
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Mint, Phase, Place, Trade
-from actors.routes import WriterRoutes
+from actors.journal.records import Frame
+from actors.protocol.connection import RouteMint, StartReading
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.supervisor import (
+    CONNECTION,
+    DISCOVERY,
+    SUPERVISOR,
+    TrackMint,
+    tracker_name,
+    writer_name,
+)
 from actors.runtime import (
     Actor,
     ArrivalClock,
@@ -32,8 +40,7 @@ from actors.runtime import (
     RestartType,
     System,
 )
-from actors.runtime.seeded import Probe
-from actors.supervisor.accounts import trades_in
+from actors.runtime.simulation import Probe
 from actors.tracker import TrackerActor, TrackerState, tracker_state
 from settings import Settings
 from telemetry import Telemetry

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from db.embedded import EmbeddedPostgres
+from db.embedded.server import EmbeddedPostgres
 from simulator.process import start_simulator
 from tests.e2e.recordings import FROM_CREATE, NO_FILTER
 from tests.e2e.rows import Row, check_spans, check_totals, rows

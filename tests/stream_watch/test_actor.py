@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from actors.control import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.domain import AllTimeHigh, Mint, Phase, Wallet
-from actors.operations import AcknowledgeKept
-from actors.runtime.seeded import Probe, SeededSystem
+from actors.protocol.operator import AcknowledgeKept
+from actors.protocol.supervisor import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
+from actors.runtime.simulation import Probe, SeededSystem
 from actors.stream_watch import (
     PollNow,
     StreamChangePending,

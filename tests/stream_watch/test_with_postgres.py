@@ -12,10 +12,10 @@ import psycopg2
 import pytest
 from structlog.testing import capture_logs
 
-from actors.control import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.domain import Mint
+from actors.protocol.supervisor import PhasesLoaded, StreamsLoaded, TrackMint, UntrackMint
 from actors.runtime import ArrivalClock, ChildSpec, System
-from actors.runtime.seeded import Probe
+from actors.runtime.simulation import Probe
 from actors.stream_watch import (
     PollNow,
     PostgresReader,

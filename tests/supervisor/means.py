@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actors.routes import WriterRoutes
+from actors.protocol.partitioner import WriterRoutes
 from actors.runtime import Actor, ChildSpec
 from actors.supervisor import Means
 from settings import Settings, SettingsError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from actors.domain import Mint
-    from actors.operations import Shown
+    from actors.protocol.operator import Shown
     from actors.supervisor.state import Nursery, Tree
 
 

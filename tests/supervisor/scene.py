@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from actors.control import (
+from actors.domain import Mint, Phase
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     N8N_WRITER,
@@ -15,8 +17,6 @@ from actors.control import (
     TrackMint,
     writer_name,
 )
-from actors.domain import Mint, Phase
-from actors.routes import WriterRoutes
 from actors.runtime import (
     Actor,
     ActorReport,
@@ -28,10 +28,10 @@ from actors.runtime import (
     RestartType,
 )
 from actors.runtime.cell import CellState
-from actors.runtime.seeded import Probe, ProbeHandle, SeededSystem
+from actors.runtime.simulation import Probe, ProbeHandle, SeededSystem
 from actors.supervisor import SupervisorActor, SupervisorState
-from actors.supervisor.drain import DrainPlan
-from actors.supervisor.roster import Roster
+from actors.supervisor.admission import Roster
+from actors.supervisor.shutdown_plan import DrainPlan
 from settings import Settings
 from tests.supervisor.means import Book, means
 

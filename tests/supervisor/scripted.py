@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from actors.assembly.trade_count import trades_in
 from actors.connection import ConnectionActor, ConnectionState
-from actors.connection.intake import Arrived
-from actors.control import (
+from actors.connection.partition import Arrived
+from actors.discovery.actor import DiscoveryActor
+from actors.discovery.state import DiscoveryState
+from actors.domain import Candle, Mint, Phase, Place, Trade
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.postgres_writer import CandleClosed
+from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     N8N_WRITER,
@@ -26,17 +32,11 @@ from actors.control import (
     StreamsLoaded,
     TrackMint,
 )
-from actors.discovery.actor import DiscoveryActor
-from actors.discovery.state import DiscoveryState
-from actors.domain import Candle, Mint, Phase, Place, Trade
-from actors.postgres_writer.messages import CandleClosed
-from actors.routes import WriterRoutes
 from actors.runtime import Actor, ChildSpec, Context, Exceeded, Flush, Message, RestartType
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 from actors.supervisor import Means, SupervisorActor, SupervisorState
-from actors.supervisor.accounts import trades_in
-from actors.supervisor.drain import DrainPlan
-from actors.supervisor.roster import Roster
+from actors.supervisor.admission import Roster
+from actors.supervisor.shutdown_plan import DrainPlan
 from actors.tracker import TrackerActor, TrackerState, tracker_state
 from settings import Settings
 from tests.supervisor.means import means
@@ -44,7 +44,7 @@ from tests.supervisor.means import means
 if TYPE_CHECKING:
     import random
 
-    from actors.connection.journal_records import Record
+    from actors.journal.records import Record
 
 T0_US = 1_700_000_040_000_000
 """A multiple of 60 s, so that windows begin here."""

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from actors.connection.messages import (
+from actors.domain import FeedState, Phase, Place
+from actors.protocol.connection import (
     FeedReport,
     GetFeed,
     RouteMint,
     StartReading,
     UnrouteMint,
 )
-from actors.control import (
+from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     STREAM_WATCH,
@@ -29,10 +30,9 @@ from actors.control import (
     TrackingEnded,
     UntrackMint,
 )
-from actors.domain import FeedState, Phase, Place
+from actors.protocol.tracker import PhasesChanged
 from actors.runtime import ChildFailed, Message
 from actors.runtime.cell import CellState
-from actors.tracker.messages import PhasesChanged
 from tests.supervisor.scene import PHASES, WRITERS, A, B, C, D, Scene, track
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from actors.assembly.timeline_files import EVERY_S, Timelines
 from actors.domain import Mint
-from actors.runtime.chronicle import Chronicle, Note
-from actors.supervisor.book import StateDirBook
-from actors.supervisor.timelines import EVERY_S, Timelines
+from actors.operator.settings_files import StateDirBook
+from actors.runtime.inspection.timeline import Chronicle, Note
 from settings import Settings, SettingsError, load
 from settings.store import SettingsStore
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.control import TrackMint, UntrackMint
 from actors.domain import Candle, Mint
+from actors.protocol.supervisor import TrackMint, UntrackMint
 from tests.runtime.seeds import seeds, try_each
 from tests.supervisor.scripted import (
     CELL_US,
@@ -24,7 +24,7 @@ from tests.supervisor.scripted import (
 )
 
 if TYPE_CHECKING:
-    from actors.connection.intake import Arrived
+    from actors.connection.partition import Arrived
 
 SEEDS = seeds(100)
 MINTS = ("A", "B", "C")

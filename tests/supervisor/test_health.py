@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.connection.messages import FeedReport
-from actors.discovery.messages import CacheStatus
 from actors.domain import FeedState
-from actors.n8n_writer.messages import N8nStatus
-from actors.postgres_writer.messages import WriterStatus
+from actors.protocol.connection import FeedReport
+from actors.protocol.discovery import CacheStatus
+from actors.protocol.n8n_writer import N8nStatus
+from actors.protocol.postgres_writer import WriterStatus
 from actors.supervisor.health import health_report
 
 if TYPE_CHECKING:
-    from actors.control import HealthReport
+    from actors.protocol.supervisor import HealthReport
 
 NOW_US = 1_700_000_100_000_000
 

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.control import (
-    CONNECTION,
-    SUPERVISOR,
-    Drain,
-    Outcome,
-    PhasesLoaded,
-    StreamsLoaded,
-    TrackingEnded,
-    UntrackMint,
-)
 from actors.domain import Drop, Mint, Place
-from actors.operations import (
+from actors.protocol.operator import (
     GetDossiers,
     GetRecent,
     GetTimeline,
@@ -25,9 +15,19 @@ from actors.operations import (
     ResumeTracker,
     TraceTracker,
 )
+from actors.protocol.supervisor import (
+    CONNECTION,
+    SUPERVISOR,
+    Drain,
+    Outcome,
+    PhasesLoaded,
+    StreamsLoaded,
+    TrackingEnded,
+    UntrackMint,
+)
+from actors.protocol.tracker import SetPinned
 from actors.runtime import ChildFailed, Message
 from actors.runtime.cell import CellState
-from actors.tracker.messages import SetPinned
 from tests.supervisor.scene import PHASES, A, B, Scene
 from tests.supervisor.scripted import PHASES as SCRIPT_PHASES
 from tests.supervisor.scripted import T0_US, House, create, trade

@@ -5,9 +5,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from actors.domain import Mint, Trade, Wallet
+from actors.protocol.tracker import HandOver, HandOverDone, TradesArrived
 from actors.runtime import DeadLetter
 from actors.supervisor.letter_file import LetterFile
-from actors.tracker.messages import HandOver, HandOverDone, TradesArrived
 
 if TYPE_CHECKING:
     from pathlib import Path

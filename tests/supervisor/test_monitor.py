@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from actors.control import CONNECTION, STREAM_WATCH, SUPERVISOR, GetHealth
 from actors.domain import Drop, FeedState
-from actors.operations import AcknowledgeKept
-from actors.runtime.seeded import SeededSystem
+from actors.protocol.operator import AcknowledgeKept
+from actors.protocol.supervisor import CONNECTION, STREAM_WATCH, SUPERVISOR, GetHealth
+from actors.runtime.simulation import SeededSystem
 from actors.supervisor.monitor import sample
 from settings import Settings
 from tests.supervisor.scene import A, B, C, Scene, track
@@ -18,7 +18,7 @@ from tests.supervisor.test_health import feed
 from tests.supervisor.test_problems import watch
 
 if TYPE_CHECKING:
-    from actors.control import HealthReport, Problem
+    from actors.protocol.supervisor import HealthReport, Problem
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from actors.control import SUPERVISOR, GetActors
 from actors.domain import Trade
+from actors.protocol.supervisor import SUPERVISOR, GetActors
 from tests.runtime.seeds import seeds, try_each
 from tests.supervisor.scripted import POISONER, T0_US, House, create, sliced, trade
 
 if TYPE_CHECKING:
-    from actors.connection.intake import Arrived
+    from actors.connection.partition import Arrived
 
 SEEDS = seeds(100)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from actors.audit.messages import AuditStatus
 from actors.domain import Drop, FeedState
+from actors.protocol.auditor import AuditStatus
+from actors.protocol.stream_watch import WatchStatus
 from actors.runtime import DeadLetter, Flush
-from actors.stream_watch.messages import WatchStatus
 from actors.supervisor.conditions import Statuses
 from actors.supervisor.drops import RULES, Of
 from actors.supervisor.problems import Lasting, Minute, Sample, find, lasting, minute, shown
@@ -17,8 +17,8 @@ from telemetry import PROBLEM_KINDS
 from tests.supervisor.test_health import NOW_US, feed, n8n, seconds_ago, writer
 
 if TYPE_CHECKING:
-    from actors.control import Problem
-    from actors.n8n_writer.messages import N8nStatus
+    from actors.protocol.n8n_writer import N8nStatus
+    from actors.protocol.supervisor import Problem
 
 import msgspec
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from actors.control import RestartTracker, writer_of
 from actors.domain import Candle, Mint
-from actors.operations import PauseTracker, ResizeDispatcher, ResizeWriters, ResumeTracker
 from actors.postgres_writer import PostgresWriterActor, WriterState
 from actors.postgres_writer.database import BatchOutcome
-from actors.postgres_writer.leftovers import reassign_spool
+from actors.postgres_writer.spool_recovery import reassign_spool
 from actors.postgres_writer.state import Parking
+from actors.protocol.operator import PauseTracker, ResizeDispatcher, ResizeWriters, ResumeTracker
+from actors.protocol.supervisor import RestartTracker, writer_of
 from actors.runtime import ChildSpec
-from actors.spool import Spool
+from actors.spool.store import Spool
 from tests.runtime.seeds import try_each
 from tests.supervisor.means import means
 from tests.supervisor.scripted import House, Script, Slice, Tell, sliced
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.postgres_writer.batch import Contents
-    from actors.routes import WriterRoutes
+    from actors.protocol.partitioner import WriterRoutes
     from actors.supervisor import Means
     from tests.supervisor.scripted import RealTrackers
 

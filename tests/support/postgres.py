@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from db.embedded import EmbeddedPostgres
+from db.embedded.server import EmbeddedPostgres
 from db.migrate import migrate
 from tests.support.waiting import wait_until
 

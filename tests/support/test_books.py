@@ -32,7 +32,7 @@ def test_service_that_finds_its_books_wrong_fails() -> None:
 
 PLANTED = """
 from actors.domain import Place
-from actors.runtime.seeded import SeededSystem
+from actors.runtime.simulation import SeededSystem
 
 def test_planted():
     system = SeededSystem()

@@ -4,8 +4,17 @@ from typing import Any
 
 import pytest
 
-from actors.connection.messages import Resubscribe
-from actors.control import (
+from actors.domain import Candle, Drop, Migration, Place, Trade, Wallet
+from actors.protocol.connection import Resubscribe
+from actors.protocol.partitioner import WriterRoutes
+from actors.protocol.postgres_writer import (
+    AthReached,
+    CandleClosed,
+    StreamEnded,
+    StreamPhaseChanged,
+)
+from actors.protocol.stream_watch import StreamChangePending
+from actors.protocol.supervisor import (
     CONNECTION,
     STREAM_WATCH,
     SUPERVISOR,
@@ -17,17 +26,8 @@ from actors.control import (
     writer_name,
     writer_of,
 )
-from actors.domain import Candle, Drop, Migration, Place, Trade, Wallet
-from actors.postgres_writer.messages import (
-    AthReached,
-    CandleClosed,
-    StreamEnded,
-    StreamPhaseChanged,
-)
-from actors.routes import WriterRoutes
 from actors.runtime import Actor
-from actors.runtime.seeded import ProbeHandle, SeededSystem
-from actors.stream_watch.messages import StreamChangePending
+from actors.runtime.simulation import ProbeHandle, SeededSystem
 from actors.tracker import (
     CoverageChanged,
     CreatorBuy,

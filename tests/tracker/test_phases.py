@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.domain import Phase
-from actors.tracker.life import Life
+from actors.tracker.lifecycle import Life
 from actors.tracker.phases import (
     Window,
     cell_end_us,

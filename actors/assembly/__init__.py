@@ -1,0 +1,1 @@
+"""How the tree is put together, and what stands around it."""

@@ -1,0 +1,195 @@
+"""One slice of frames to what has to be done with it. Pure.
+
+A slice is what was read in one go. Its events are gathered by destination, in order of arrival, so
+that a destination gets one message a slice: the tracker of a routed mint, or discovery for creates
+and for mints it may hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from actors.connection.decoder import ControlFrame, Malformed, Unknown, decode
+from actors.domain import Coin, FeedEvent, Migration, Mint, Trade
+from actors.journal.records import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RECENT_CREATES: Final = 4_096
+"""Creates that discovery may not have decided on yet; past the bound the oldest is forgotten."""
+
+
+class Arrived(msgspec.Struct, frozen=True, gc=False):
+    """One frame as it was read."""
+
+    at_us: int
+    frame: bytes
+    seq: int | None = None
+    """The number it was journalled with; None: the next one."""
+
+
+class Routes(Protocol):
+    """Who wants a mint."""
+
+    def is_routed(self, mint: Mint) -> bool:
+        """Whether a tracker takes its events."""
+
+    def is_watched(self, mint: Mint) -> bool:
+        """Whether discovery holds its coin."""
+
+
+class RecentCreates:
+    """Mints created lately: their first trades can overtake discovery's wish to watch them."""
+
+    def __init__(self, limit: int = RECENT_CREATES) -> None:
+        self._limit = limit
+        self._mints: dict[Mint, None] = {}
+
+    def add(self, mint: Mint) -> None:
+        """A create of the mint arrived."""
+        self._mints.pop(mint, None)
+        self._mints[mint] = None
+        if len(self._mints) > self._limit:
+            del self._mints[next(iter(self._mints))]
+
+    def discard(self, mint: Mint) -> None:
+        """Discovery has said that it does not hold the mint."""
+        self._mints.pop(mint, None)
+
+    def __contains__(self, mint: Mint) -> bool:
+        return mint in self._mints
+
+
+class Slice:
+    """What one slice holds, sorted."""
+
+    def __init__(self, next_seq: int) -> None:
+        self.next_seq = next_seq
+        self.records: list[Frame] = []
+        """Every frame that is not control, for the journal."""
+        self.routed: dict[Mint, list[Trade | Migration]] = {}
+        self.unrouted: list[FeedEvent] = []
+        """For discovery."""
+        self.marks: list[tuple[int, bool | ControlFrame]] = []
+        """What the feed's state depends on, in order of arrival: control frames, and of each run of
+        data frames of the same sort (whether they are trades) the first one.
+        """
+        self.kinds: Counter[str] = Counter()
+        """Frames by kind: create, buy, sell, migrate, control, unknown, malformed."""
+        self.malformed: Counter[str] = Counter()
+        self.queued_trades = 0
+        """Buys, sells and creators' buys that go into a mailbox."""
+        self.orphans: dict[Mint, int] = {}
+        """Trades of mints nobody wants."""
+        self.seen: dict[Mint, int] = {}
+        """When the first event of each mint arrived."""
+        self.trade_mints: dict[Mint, int] = {}
+        """When the first trade of each mint arrived."""
+        self.first_data_us: int | None = None
+        """When the first data frame arrived; malformed ones and control frames do not count."""
+        self.last_data_us: int | None = None
+        self.last_trade_us: int | None = None
+
+    @property
+    def billed(self) -> int:
+        """Frames that the vendor charges for: buys and sells."""
+        return self.kinds["buy"] + self.kinds["sell"]
+
+    @property
+    def orphan_trades(self) -> int:
+        """Trades of mints nobody wants, together."""
+        return sum(self.orphans.values())
+
+
+def sort_slice(
+    arrived: Sequence[Arrived], first_seq: int, routes: Routes, recent: RecentCreates
+) -> Slice:
+    """Decode a slice and sort its events by destination.
+
+    Creates are entered into `recent`. Events are numbered from `first_seq` on; frames that are no
+    event carry the number of the event before them, so that numbers never fall.
+    """
+    result = Slice(first_seq)
+    for item in arrived:
+        if item.seq is not None:
+            result.next_seq = item.seq
+        decoded = decode(item.frame, result.next_seq, item.at_us)
+        match decoded:
+            case Trade() | Coin() | Migration():
+                _record(result, item, result.next_seq)
+                result.next_seq += 1
+                result.seen.setdefault(decoded.mint, item.at_us)
+                _sort_event(decoded, result, routes, recent)
+            case ControlFrame():
+                result.kinds["control"] += 1
+                result.marks.append((item.at_us, decoded))
+                continue
+            case Unknown():
+                _record(result, item, max(0, result.next_seq - 1))
+                result.kinds["unknown"] += 1
+            case Malformed():
+                _record(result, item, max(0, result.next_seq - 1))
+                result.kinds["malformed"] += 1
+                result.malformed[decoded.reason.value] += 1
+                continue
+        _mark_data(result, item.at_us, is_trade=isinstance(decoded, Trade))
+    return result
+
+
+def _record(result: Slice, item: Arrived, seq: int) -> None:
+    result.records.append(Frame(seq=seq, at_us=item.at_us, data=item.frame))
+
+
+def _mark_data(result: Slice, at_us: int, *, is_trade: bool) -> None:
+    if result.first_data_us is None:
+        result.first_data_us = at_us
+    result.last_data_us = at_us
+    if not result.marks or result.marks[-1][1] is not is_trade:
+        result.marks.append((at_us, is_trade))
+
+
+def _sort_event(event: FeedEvent, result: Slice, routes: Routes, recent: RecentCreates) -> None:
+    match event:
+        case Trade():
+            _sort_trade(event, result, routes, recent)
+        case Coin():
+            result.kinds["create"] += 1
+            result.queued_trades += event.buy is not None
+            recent.add(event.mint)
+            result.unrouted.append(_without_routed_buy(event, result, routes))
+        case Migration():
+            result.kinds["migrate"] += 1
+            if routes.is_routed(event.mint):
+                result.routed.setdefault(event.mint, []).append(event)
+            else:
+                result.unrouted.append(event)
+
+
+def _without_routed_buy(coin: Coin, result: Slice, routes: Routes) -> Coin:
+    """Route the creator's buy of a tracked coin like any trade, so that it keeps its order.
+
+    Discovery hears of the coin without it: on the way through there, later trades would overtake.
+    """
+    if coin.buy is None or not routes.is_routed(coin.mint):
+        return coin
+    result.routed.setdefault(coin.mint, []).append(coin.buy)
+    return msgspec.structs.replace(coin, buy=None)
+
+
+def _sort_trade(trade: Trade, result: Slice, routes: Routes, recent: RecentCreates) -> None:
+    mint = trade.mint
+    result.kinds["buy" if trade.is_buy else "sell"] += 1
+    result.last_trade_us = trade.arrived_us
+    result.trade_mints.setdefault(mint, trade.arrived_us)
+    if routes.is_routed(mint):
+        result.routed.setdefault(mint, []).append(trade)
+    elif routes.is_watched(mint) or mint in recent:
+        result.unrouted.append(trade)
+    else:
+        result.orphans[mint] = result.orphans.get(mint, 0) + 1
+        return
+    result.queued_trades += 1

@@ -1,0 +1,293 @@
+"""The WebSocket: one attempt to connect, and one open session.
+
+Purpose: frames in and calls out without ever blocking the actor.
+Guarantees: reading and writing return at once; a frame that has come in part is kept until the
+rest is there; a frame, or a message in several frames, never takes more than 16 MiB; what is to be
+sent is bounded by 8 MiB; no reason for a loss holds a secret; a failed or abandoned attempt leaves
+no open socket.
+Not guaranteed: that the thread of an abandoned attempt ends soon (a name lookup cannot be
+interrupted); there are at most 3 of them.
+Relies on websocket-client 1.9.2: with a timeout of zero
+its `recv_frame` raises `BlockingIOError` or `SSLWantReadError` when no data is left, and goes on
+where it was at the next call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import ssl
+import struct
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import websocket
+from websocket import ABNF
+
+from actors.connection.address import SessionLostError
+from actors.connection.decoder import MAX_FRAME_BYTES
+from actors.connection.partition import Arrived
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.connection.address import FeedAddress
+
+MAX_SLICE_FRAMES: Final = 1_024
+MAX_OUTGOING_BYTES: Final = 8 * 1024 * 1024
+MAX_ABANDONED: Final = 3
+_FORBIDDEN: Final = 403
+_CODE_BYTES: Final = 2
+_PING_BYTES: Final = 125
+_NOTHING_NOW: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_FAILURES: Final = (OSError, websocket.WebSocketException, struct.error, SessionLostError)
+
+
+class Session:
+    """An open WebSocket. Used by the actor's thread alone.
+
+    Attributes:
+        lost: why the session cannot go on; None while it can.
+        has_pong: a pong came since the flag was last cleared by its reader.
+    """
+
+    def __init__(self, ws: websocket.WebSocket, describe: Callable[[BaseException], str]) -> None:
+        sock = ws.sock
+        if sock is None:
+            raise SessionLostError("the server closed the connection at once")
+        ws.settimeout(0)
+        self._ws: Any = ws
+        self._sock: Any = sock
+        self._fd = sock.fileno()
+        self._describe = describe
+        self._out = bytearray()
+        self._parts: list[bytes] = []
+        self._parts_bytes = 0
+        self.lost: str | None = None
+        self.has_pong = False
+
+    def fileno(self) -> int:
+        """Give the descriptor to wait for."""
+        return self._fd
+
+    @property
+    def has_buffered(self) -> bool:
+        """Whether data waits inside the TLS layer, where no `poll` sees it."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits for the socket to take it."""
+        return bool(self._out)
+
+    def read(self, stamp: Callable[[], int], go_on: Callable[[], bool]) -> list[Arrived]:
+        """Read frames until the socket is dry, 1,024 are there, or `go_on` says no.
+
+        Pings are answered, pongs noted. Sets `lost` when nothing can follow.
+        """
+        arrived: list[Arrived] = []
+        while self.lost is None and len(arrived) < MAX_SLICE_FRAMES and go_on():
+            try:
+                payload = self._next_message()
+            except _NOTHING_NOW:
+                break
+            except _FAILURES as error:
+                self.lost = self._describe(error)
+            else:
+                if payload is not None:
+                    arrived.append(Arrived(stamp(), payload))
+        self.flush()
+        return arrived
+
+    def send(self, text: bytes) -> None:
+        """Send a text frame, now or as soon as the socket takes it."""
+        self._queue(text, ABNF.OPCODE_TEXT)
+        self.flush()
+
+    def ping(self) -> None:
+        """Send a ping."""
+        self._queue(b"", ABNF.OPCODE_PING)
+        self.flush()
+
+    def begin_close(self) -> None:
+        """Send a close frame; the server's answer sets `lost`."""
+        self._queue(struct.pack("!H", 1000), ABNF.OPCODE_CLOSE)
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand the socket as much as it takes."""
+        while self._out and self._ws.sock is not None:
+            try:
+                sent = self._sock.send(self._out)
+            except _NOTHING_NOW:
+                return
+            except OSError as error:
+                self.lost = self.lost or self._describe(error)
+                self._out.clear()
+            else:
+                del self._out[:sent]
+
+    def close(self) -> None:
+        """Close the socket at once."""
+        self.lost = self.lost or "closed"
+        self._out.clear()
+        self._ws.shutdown()
+
+    def _queue(self, payload: bytes, opcode: int) -> None:
+        if len(self._out) + len(payload) > MAX_OUTGOING_BYTES:
+            self.lost = self.lost or "the server takes nothing any more"
+        if self.lost is None:
+            self._out += ABNF.create_frame(payload, opcode).format()
+
+    def _next_message(self) -> bytes | None:
+        frame = self._ws.recv_frame()
+        match frame.opcode:
+            case ABNF.OPCODE_TEXT | ABNF.OPCODE_BINARY | ABNF.OPCODE_CONT:
+                return self._assemble(frame)
+            case ABNF.OPCODE_PING:
+                self._answer_ping(frame.data)
+            case ABNF.OPCODE_PONG:
+                self.has_pong = True
+            case _:
+                self._answer_close(frame.data)
+        return None
+
+    def _assemble(self, frame: Any) -> bytes | None:
+        if bool(self._parts) != (frame.opcode == ABNF.OPCODE_CONT):
+            raise SessionLostError("the server mixed the parts of two messages")
+        data = bytes(frame.data)
+        if frame.fin and not self._parts:
+            return data
+        self._parts.append(data)
+        self._parts_bytes += len(data)
+        if self._parts_bytes > MAX_FRAME_BYTES:
+            raise SessionLostError(_too_large(self._parts_bytes))
+        if not frame.fin:
+            return None
+        message = b"".join(self._parts)
+        self._parts.clear()
+        self._parts_bytes = 0
+        return message
+
+    def _answer_ping(self, data: bytes) -> None:
+        if len(data) > _PING_BYTES:
+            raise SessionLostError("the server sent a ping of more than 125 bytes")
+        self._queue(data, ABNF.OPCODE_PONG)
+
+    def _answer_close(self, data: bytes) -> None:
+        self._queue(data[:_CODE_BYTES], ABNF.OPCODE_CLOSE)
+        self.flush()
+        if len(data) < _CODE_BYTES:
+            raise SessionLostError("the server closed the connection")
+        code = int.from_bytes(data[:_CODE_BYTES], "big")
+        said = " ".join(data[_CODE_BYTES:].decode("utf-8", "replace").split())
+        raise SessionLostError(f"the server closed the connection: {code} {said}".rstrip())
+
+
+class DialFailure(msgspec.Struct, frozen=True):
+    """An attempt to connect has failed."""
+
+    reason: str
+    is_ban: bool = False
+    """The server answered 403."""
+
+
+class Dial:
+    """One attempt to connect, in a thread of its own, because a name lookup can hang.
+
+    Args:
+        address: where to.
+        timeout_s: bound of each step (lookup excluded): connect, TLS, every read of the answer.
+        make_context: makes the TLS context; the default one verifies the certificate and the name.
+        done: called from the attempt's thread once `outcome` has something to give.
+    """
+
+    def __init__(
+        self,
+        address: FeedAddress,
+        timeout_s: float,
+        make_context: Callable[[], ssl.SSLContext],
+        done: Callable[[], None],
+    ) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        self._make_context = make_context
+        self._done = done
+        self._outcome: queue.SimpleQueue[Session | DialFailure] = queue.SimpleQueue()
+        self._is_abandoned = threading.Event()
+        self._ws: websocket.WebSocket | None = None
+        self._thread = threading.Thread(target=self._run, name="feed-dial", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the attempt's thread is still there."""
+        return self._thread.is_alive()
+
+    def outcome(self) -> Session | DialFailure | None:
+        """Take the outcome; None while there is none."""
+        try:
+            return self._outcome.get_nowait()
+        except queue.Empty:
+            return None
+
+    def abandon(self) -> None:
+        """Ignore the outcome: a session that opens after all is closed at once."""
+        self._is_abandoned.set()
+        sock = None if self._ws is None else self._ws.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._close_unwanted()
+
+    def _run(self) -> None:
+        try:
+            outcome: Session | DialFailure = self._connect()
+        except (*_FAILURES, ValueError) as error:
+            outcome = DialFailure(
+                self._address.describe(error),
+                is_ban=getattr(error, "status_code", None) == _FORBIDDEN,
+            )
+        self._outcome.put(outcome)
+        # Put first, look second: whichever side comes later finds the session and closes it.
+        if self._is_abandoned.is_set():
+            self._close_unwanted()
+        else:
+            self._done()
+
+    def _connect(self) -> Session:
+        options = {"context": self._make_context()} if self._address.is_tls else {}
+        ws: Any = websocket.WebSocket(
+            sslopt=options, enable_multithread=False, skip_utf8_validation=True
+        )
+        _bound_frames(ws)
+        self._ws = ws
+        # A redirect would hand the key to somebody else.
+        ws.connect(self._address.secret_url, timeout=self._timeout_s, redirect_limit=0)
+        return Session(ws, self._address.describe)
+
+    def _close_unwanted(self) -> None:
+        outcome = self.outcome()
+        if isinstance(outcome, Session):
+            outcome.close()
+
+
+def _bound_frames(ws: websocket.WebSocket) -> None:
+    """Refuse a frame that announces more than 16 MiB before any of it is read."""
+    frames = ws.frame_buffer
+    read_length = frames.recv_length
+
+    def read_bounded_length() -> None:
+        read_length()
+        size = frames.length or 0
+        if size > MAX_FRAME_BYTES:
+            raise SessionLostError(_too_large(size))
+
+    # The library has no limit of its own and no hook for one.
+    frames.recv_length = read_bounded_length  # type: ignore[method-assign]
+
+
+def _too_large(size: int) -> str:
+    return f"the server sent a message of {size} bytes or more; {MAX_FRAME_BYTES} are allowed"

@@ -1,0 +1,1 @@
+"""Frames on disk before anything is done with them, and back again."""

@@ -1,0 +1,81 @@
+"""Dead letters: looked at, sent again, let go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.assembly.trade_count import mint_of, trades_in
+from actors.domain import Place
+from actors.protocol.supervisor import (
+    DiscardDeadLetter,
+    GetDeadLetter,
+    GetDeadLetters,
+    Outcome,
+    RetryDeadLetter,
+    writer_of,
+)
+
+if TYPE_CHECKING:
+    from actors.protocol.partitioner import WriterRoutes
+    from actors.runtime import Context, DeadLetter
+    from actors.supervisor.state import Tree
+
+_NOT_FOUND: Final = Outcome(found=False)
+_DONE: Final = Outcome(found=True)
+
+
+class Letters:
+    """Answers operators about dead letters, in the supervisor's turns."""
+
+    def __init__(self, context: Context, tree: Tree, routes: WriterRoutes) -> None:
+        self._context = context
+        self._tree = tree
+        self._routes = routes
+
+    def answer(self, message: Any) -> Any:
+        """Answer one question.
+
+        Raises:
+            TypeError: the question is none for here.
+        """
+        letters = self._tree.dead_letters
+        match message:
+            case GetDeadLetters(limit):
+                return tuple(reversed(letters.all()[-limit:]))
+            case GetDeadLetter(letter_id):
+                return letters.get(letter_id)
+            case DiscardDeadLetter(letter_id):
+                return _NOT_FOUND if letters.remove(letter_id) is None else _DONE
+            case RetryDeadLetter(letter_id):
+                letter = letters.get(letter_id)
+                return _NOT_FOUND if letter is None else self._retry(letter)
+            case _:
+                raise TypeError(f"the supervisor does not take {type(message).__name__}")
+
+    def _retry(self, letter: DeadLetter) -> Outcome:
+        """Send a message again; its trades are under way from before it is sent, or dead still."""
+        name = self._address(letter)
+        if self._tree.report(name) is None:
+            return Outcome(
+                found=True,
+                refusal=f"The actor {letter.actor} is gone: start it again first, or delete the "
+                "letter.",
+            )
+        ledger, trades = self._context.ledger, trades_in(letter.message)
+        ledger.move(Place.DEAD, Place.QUEUED, trades)
+        if not self._context.ref(name).offer(letter.message):
+            ledger.move(Place.QUEUED, Place.DEAD, trades)
+            return Outcome(
+                found=True,
+                refusal=f"The mailbox of {name} takes no more: try again later.",
+            )
+        self._tree.dead_letters.remove(letter.id)
+        self._context.log.info("dead_letter_retried", letter=letter.id, to=name)
+        return _DONE
+
+    def _address(self, letter: DeadLetter) -> str:
+        """Give who takes the message now: a mint may have another postgres-writer by now."""
+        mint = mint_of(letter.message)
+        if mint is None or not letter.actor.startswith("postgres-writer:"):
+            return letter.actor
+        return writer_of(mint, self._routes.writers)

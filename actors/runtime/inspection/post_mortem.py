@@ -1,0 +1,73 @@
+"""Takes down what is to be seen of a failed instance before it is let go of. Pure.
+
+Guarantees: secrets are masked before a text is cut, so that no half of one remains.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from actors.runtime.inspection.crash_reports import Dossier
+from actors.runtime.inspection.preview import summary_of
+from actors.runtime.inspection.recent_messages import entries_of, render
+from actors.runtime.supervision import Restart, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime.cell import Cell
+    from actors.runtime.clocks import Clock
+    from actors.runtime.inspection.recent_messages import Handled
+    from actors.runtime.supervision import Decision
+
+ERROR_CHARS: Final = 500
+TRACEBACK_CHARS: Final = 8_192
+MESSAGE_CHARS: Final = 4_000
+STATE_CHARS: Final = 8_192
+
+
+def examine(
+    cell: Cell,
+    error: BaseException,
+    poison: Any,
+    *,
+    clock: Clock,
+    dossier_id: str,
+    mask: Callable[[str], str],
+) -> Dossier:
+    """Describe a failure; what was decided about it is still to be filled in."""
+    now_us, now_ns = clock.now_us(), clock.monotonic_ns()
+    state = cell.snapshot(STATE_CHARS)
+    return Dossier(
+        id=dossier_id,
+        at_us=now_us,
+        actor=cell.name,
+        kind=cell.spec.kind,
+        error=mask(f"{type(error).__name__}: {error}")[:ERROR_CHARS],
+        traceback=mask("".join(traceback.format_exception(error)))[-TRACEBACK_CHARS:],
+        message=None if poison is None else type(poison).__name__,
+        summary=None if poison is None else mask(summary_of(poison, MESSAGE_CHARS)),
+        recent=tuple(
+            _masked(render(entry, now_us, now_ns), mask) for entry in entries_of(cell.recent)
+        ),
+        state=None if state is None else mask(state),
+        decision="",
+        restart_after_s=None,
+        restarts=cell.restarts,
+    )
+
+
+def decided(dossier: Dossier, decision: Decision) -> Dossier:
+    """Fill in what was decided."""
+    return msgspec.structs.replace(
+        dossier,
+        decision=name_of(decision),
+        restart_after_s=decision.after_s if isinstance(decision, Restart) else None,
+    )
+
+
+def _masked(handled: Handled, mask: Callable[[str], str]) -> Handled:
+    return msgspec.structs.replace(handled, summary=mask(handled.summary))

@@ -1,0 +1,1 @@
+"""What a writer could not deliver, on disk."""

@@ -1,0 +1,1 @@
+"""Actors: what they do, how large they are, how they failed."""

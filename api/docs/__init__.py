@@ -1,0 +1,1 @@
+"""Swagger UI, with assets of our own."""

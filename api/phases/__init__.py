@@ -1,0 +1,1 @@
+"""Rows of ref_coin_phases."""

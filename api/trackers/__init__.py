@@ -1,0 +1,1 @@
+"""One coin: its tracker, its story, its frames."""

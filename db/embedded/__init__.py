@@ -1,0 +1,1 @@
+"""The PostgreSQL in the box."""
