@@ -12,28 +12,25 @@ from flask_openapi3.openapi import OpenAPI
 from werkzeug.routing import BaseConverter
 
 from api import auth, problems
+from api.actors import crash_reports, resize
+from api.actors import routes as actors
+from api.analytics import routes as analytics
+from api.candles import routes as candles
+from api.coins import routes as coins
+from api.config import routes as config
 from api.database import Database
-from api.routes import (
-    actors,
-    analytics,
-    candles,
-    coins,
-    config,
-    docs,
-    dossiers,
-    feed,
-    health,
-    ledger,
-    lens,
-    letters,
-    metrics,
-    phases,
-    sizes,
-    streams,
-    trackers,
-)
+from api.dead_letters import routes as dead_letters
+from api.docs import routes as docs
+from api.feed import routes as feed
+from api.health import routes as health
+from api.ledger import routes as ledger
+from api.metrics import routes as metrics
+from api.phases import routes as phases
 from api.schemas import Problem
 from api.services import Services, attach
+from api.streams import routes as streams
+from api.trackers import inspection
+from api.trackers import routes as trackers
 from db.probe import try_database as try_to_connect
 from settings import Settings, secret_values
 from telemetry import Redactor
@@ -56,7 +53,7 @@ class _AnyText(BaseConverter):
 
 _NOUNS = (
     *(health, metrics, config, phases, streams, candles, coins, analytics, actors, trackers),
-    *(sizes, lens, feed, ledger, letters, dossiers),
+    *(resize, inspection, feed, ledger, dead_letters, crash_reports),
 )
 
 

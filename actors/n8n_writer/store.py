@@ -17,7 +17,7 @@ KIND: Final = "n8n"
 
 
 class BatchStore(Protocol):
-    """What the n8n-writer needs of a store; every method may raise `actors.spool.store.SpoolError`."""
+    """What the n8n-writer needs of a store; every method may raise `SpoolError`."""
 
     def open(self) -> None:
         """Make the store usable in the calling thread."""

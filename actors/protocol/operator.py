@@ -54,14 +54,18 @@ class TraceTracker(Control, frozen=True):
 class GetTimeline(Control, frozen=True):
     """Query: what has happened to a mint, and why?
 
-    Reply: tuple of `actors.runtime.inspection.timeline.Note`, oldest first, or None when nothing is known.
+    Reply: tuple of `actors.runtime.inspection.timeline.Note`, oldest first, or None when nothing is
+    known.
     """
 
     mint: Mint
 
 
 class OpenTap(Control, frozen=True):
-    """Query: listen in on one mint. Reply: `actors.runtime.inspection.taps.Tap`, or None without a tracker."""
+    """Query: listen in on one mint.
+
+    Reply: `actors.runtime.inspection.taps.Tap`, or None without a tracker.
+    """
 
     mint: Mint
 
@@ -78,8 +82,8 @@ class GetRecent(Control, frozen=True):
 class GetDossiers(Control, frozen=True):
     """Query: the failures on record.
 
-    Reply: tuple of `actors.runtime.inspection.crash_reports.Summary`, newest first, `limit` at most; of one actor
-    when `actor` is given.
+    Reply: tuple of `runtime.inspection.crash_reports.Summary`, newest first, `limit` at most;
+    of one actor when `actor` is given.
     """
 
     limit: int

@@ -99,7 +99,7 @@ class PhasesChanged(Control, frozen=True):
 
 
 class SetPinned(Control, frozen=True):
-    """An operator pins this coin, or lets it go: see `actors.protocol.operator.PinTracker`. Control."""
+    """An operator pins this coin, or lets it go: see `PinTracker`. Control lane."""
 
     for_the_living: ClassVar[bool] = True
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from db.embedded import server as embedded
 from db.embedded.server import EmbeddedPostgres
-from db.embedded.server import server as embedded
 from db.errors import DatabaseUnavailableError
 from tests.support.waiting import wait_until
 
