@@ -1,21 +1,18 @@
-"""The root: the tree as one table, what starts and stops in which order, and the command line."""
+"""The root: builds the service from its parts, and starts and stops it."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import secrets
-import signal
 import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
-import psycopg
 import pykka
 import structlog
 
@@ -34,32 +31,23 @@ from actors.runtime import ArrivalClock, Dossiers, System
 from actors.runtime.clocks import STEP_US
 from actors.supervisor.letter_file import LetterFile
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
-from cli import COMMANDS
-from db import create_pool, migrate
+from db import create_pool
 from db.dsn import mask_dsn
-from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseError, MigrationError
 from db.keeper import DatabaseKeeper
 from settings import (
     Secret,
     Settings,
-    SettingsError,
     describe,
-    environment,
-    load,
     secret_values,
-    sources,
 )
-from settings.store import SettingsStore
-from simulator.cli import record, replay, simulate, webhook
-from telemetry import Redactor, Telemetry, configure_logging, log_dump, set_log_level
+from telemetry import Redactor, Telemetry, log_dump, set_log_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from actors.runtime import DeadLetter
 
-ENV_FILE: Final = Path(".env")
 EXIT_GAVE_UP: Final = 1
 EXIT_BAD_CONFIGURATION: Final = 78
 """As sysexits.h has it (EX_CONFIG)."""
@@ -381,11 +369,11 @@ class Service:
 
     def _say_where(self, dsn: str, port: int) -> None:
         """Tell a person, in a few lines, what this is connected to and where to look."""
-        for label, value in _places(self.settings, mask_dsn(dsn), port):
+        for label, value in places(self.settings, mask_dsn(dsn), port):
             click.echo(f"  {label:<9} {value}", file=self._out)
 
 
-def _places(settings: Settings, database: str, port: int) -> list[tuple[str, str]]:
+def places(settings: Settings, database: str, port: int) -> list[tuple[str, str]]:
     """List what a run is connected to; nothing in here is secret."""
     address = f"http://{settings.api_host}:{port}"
     feed = settings.replay_path or settings.ws_uri
@@ -411,134 +399,3 @@ def _accountant(system: System, letters: LetterFile) -> Callable[[DeadLetter], N
             system.ledger.move(Place.QUEUED, Place.DEAD, trades_in(letter.message))
 
     return enter
-
-
-@click.group()
-@click.version_option(package_name="mintwatch")
-def main() -> None:
-    """Watch every new coin on pump.fun, one actor per mint."""
-
-
-@main.command()
-@click.option("--demo", is_flag=True, help="Bring what is missing: a market, a webhook receiver.")
-def run(*, demo: bool) -> None:
-    """Run the service until SIGTERM or Ctrl-C; a second signal ends it at once."""
-    environ = dict(os.environ)
-    current: list[Service] = []
-    _obey_signals(current)
-    while True:
-        settings = _with_neighbours(_settings(environ)) if demo else _settings(environ)
-        redactor = Redactor(secret_values(settings))
-        configure_logging(settings.log_level, settings.log_format, sys.stderr, redactor)
-        for warning in settings.warnings:
-            structlog.get_logger("mintwatch").warning("configuration", text=warning)
-        service = Service(settings, _environment(environ), redactor, demo=demo)
-        current[:] = [service]
-        exit_code = _run_once(service)
-        if exit_code or not service.starts_again:
-            sys.exit(exit_code)
-
-
-def _run_once(service: Service) -> int:
-    try:
-        service.start()
-        return service.wait()
-    except CannotStart as error:
-        click.echo(f"mintwatch: {error}", err=True)
-        return error.exit_code
-    finally:
-        service.stop()
-
-
-@main.command()
-def check() -> None:
-    """Print the effective settings and what would be connected to; name every error."""
-    settings = _settings(os.environ)
-    origin = sources(settings)
-    for name, value in describe(settings).items():
-        click.echo(f"{name}={'' if value is None else value}  # {origin[name]}")
-    click.echo("\nmintwatch run would connect to:")
-    dsn = settings.db_dsn
-    database = mask_dsn(dsn.get_secret_value()) if dsn else "the embedded PostgreSQL"
-    for label, value in _places(settings, database, settings.api_port):
-        click.echo(f"  {label:<9} {value}")
-    for warning in settings.warnings:
-        click.echo(f"warning: {warning}", err=True)
-
-
-@main.command("migrate")
-def migrate_command() -> None:
-    """Create or adopt the tables in DB_DSN (or in the embedded PostgreSQL) and exit."""
-    settings = _settings(os.environ)
-    with ExitStack() as stack:
-        try:
-            dsn = _dsn_for_migration(settings, stack)
-            applied = migrate(dsn)
-        except (DatabaseError, psycopg.OperationalError) as error:
-            click.echo(f"mintwatch: {str(error).strip()}", err=True)
-            sys.exit(EXIT_GAVE_UP)
-    for name in applied:
-        click.echo(f"applied {name}")
-    click.echo(f"{len(applied)} migrations applied; the tables are up to date.")
-
-
-for command in (*COMMANDS, simulate, replay, record, webhook):
-    main.add_command(command)
-
-
-def _dsn_for_migration(settings: Settings, stack: ExitStack) -> str:
-    if settings.db_dsn is not None:
-        return settings.db_dsn.get_secret_value()
-    server = EmbeddedPostgres(settings.state_dir)
-    was_running = server.status().running
-    dsn = server.start()
-    if not was_running:
-        stack.callback(server.stop)
-    return dsn
-
-
-def _settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings: environment, `.env`, and what was changed while the service ran."""
-    try:
-        given = load(environ, ENV_FILE)
-        return load(environ, ENV_FILE, SettingsStore(given.state_dir).load())
-    except SettingsError as error:
-        click.echo(f"mintwatch: the configuration cannot be used.\n{error}", err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    return environment(environ, ENV_FILE)
-
-
-def _with_neighbours(settings: Settings) -> Settings:
-    """Fill in what makes the whole path run without the internet; what somebody set stays."""
-    filled: dict[str, Any] = {}
-    if not {"ws_uri", "feed"} & settings.model_fields_set:
-        filled["feed"] = "simulator"
-    if "activation" not in settings.model_fields_set:
-        filled["activation"] = "trades"
-    return settings.model_copy(update=filled)
-
-
-def _obey_signals(current: list[Service]) -> None:
-    """Drain on the first signal, end at once on the second; say how it is on SIGUSR1."""
-    seen: list[int] = []
-
-    def on_signal(number: int, _: object) -> None:
-        if seen or not current:
-            os._exit(128 + number)
-        seen.append(number)
-        current[0].drain(signal.Signals(number).name)
-
-    def on_usr1(_number: int, _: object) -> None:
-        for service in current:
-            service.dump()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    signal.signal(signal.SIGUSR1, on_usr1)
-
-
-if __name__ == "__main__":
-    main()

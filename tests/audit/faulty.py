@@ -15,7 +15,7 @@ from actors.postgres_writer.actor import PostgresWriterActor
 from actors.protocol.postgres_writer import CandleClosed
 from actors.tracker.candle import OpenCandle
 from actors.tracker.state import TrackerState
-from supervisor import main
+from cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,6 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -39,7 +38,7 @@ from actors.runtime.inspection.taps import Tap
 from actors.runtime.inspection.timeline import Note
 from actors.runtime.messages import TimerReport
 from api import ApiServer
-from cli import COMMANDS
+from cli.main import COMMANDS, main
 from cli.tables import pairs, plain, table
 from settings.store import Change
 from tests.api.fakes import ACTORS, HEALTH, MINT, NOON_US, TRACKED, actor
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 LIMIT_S = 20.0
 TOKEN = "hunter2-token"
 
-root = click.Group(commands={command.name or "": command for command in COMMANDS})
+root = main
 
 
 @pytest.fixture
@@ -92,18 +91,33 @@ def run(
 
 
 def test_commands_are_those_that_are_promised() -> None:
-    assert sorted(root.commands) == [
+    assert sorted(COMMANDS) == [
         "acknowledge",
         "actors",
         "audit",
+        "check",
         "config",
         "dead-letters",
+        "migrate",
+        "record",
+        "replay",
         "resize",
+        "run",
+        "simulate",
         "status",
         "tap",
         "tracker",
+        "webhook",
         "why",
     ]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_can_be_found(name: str, run: Callable[..., Result]) -> None:
+    result = run(name, "--help")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: main {name} ")
 
 
 def test_without_a_service_it_says_how_to_start_one(run: Callable[..., Result]) -> None:
