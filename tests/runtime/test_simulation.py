@@ -114,7 +114,7 @@ def test_a_planted_race_is_found_within_a_hundred_seeds_and_the_text_says_how_to
 
     told = re.fullmatch(
         r"nothing_is_lost fails under seed (\d+): one of the two increments is lost.*\n"
-        r"Repeat it with: SEEDS=(\d+) pytest '(tests/runtime/test_seeded\.py::[\w]+)'",
+        r"Repeat it with: SEEDS=(\d+) pytest '(tests/runtime/test_simulation\.py::[\w]+)'",
         str(found.value),
         re.DOTALL,
     )
