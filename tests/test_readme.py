@@ -1,65 +1,50 @@
-"""The README's tables: every setting, its default, and every route are there."""
+"""The README: short, of this machine and no other, and with the commands that a newcomer types."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pytest
+import psycopg
 
-from settings.model import NAMES, Settings
+from settings.model import Settings
+from tests.docs.pages import links, page
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-ROUTE = re.compile(r'^(?:@blueprint\.\w+\(| {4})"(/[^"]*)",?', re.MULTILINE)
-ASSETS = ("/docs/",)
+README = page("README.md")
+LONGEST = 10_000
+"""Characters: what does not fit belongs to docs/reference."""
 
 
-def section(title: str) -> str:
-    """Give what stands under a heading."""
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def test_readme_is_short() -> None:
+    assert len(README) <= LONGEST
 
 
-def documented_defaults() -> Iterator[tuple[str, str]]:
-    """Read the table of settings: name and default, two of them where two share a line."""
-    for line in section("Settings").splitlines():
-        if not line.startswith("| `"):
-            continue
-        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)]
-        names = re.findall(r"`([A-Z0-9_]+)`", cells[1])
-        values = cells[2].split(", ") if len(names) > 1 else [cells[2]]
-        yield from zip(names, values, strict=False)
+def test_readme_has_one_picture_and_the_two_commands() -> None:
+    assert README.count("```mermaid") == 1
+    assert "| `make run` |" in README
+    assert "| `make test` |" in README
 
 
-def test_every_setting_stands_in_the_readme_once() -> None:
-    assert sorted(name for name, _ in documented_defaults()) == sorted(NAMES)
+def test_readme_names_no_path_and_no_port_of_somebodys_machine() -> None:
+    ports = set(re.findall(r"(?:127\.0\.0\.1|localhost):(\d+)", README))
+
+    assert ports == {str(Settings().api_port)}
+    assert re.findall(r"(?:/var/|/tmp/|/home/|/root/|/work/)\S*", README) == []
 
 
-@pytest.mark.parametrize(("name", "written"), list(documented_defaults()))
-def test_written_default_is_the_one_in_force(name: str, written: str) -> None:
-    default = Settings.model_fields[name.lower()].default
-    if name == "STATE_DIR":
-        assert written == "the user's state folder"
-    elif default is None or default == ():
-        assert written == "none"
-    elif isinstance(default, bool):
-        assert written == f"`{str(default).lower()}`"
-    elif isinstance(default, int | float):
-        assert float(written) == default
-    else:
-        assert written.strip("`").replace("\\|", "|") == default
+def test_first_query_runs_on_the_tables_of_the_service(dsn: str) -> None:
+    found = re.search(r"^ {4}(SELECT .*?;)$", README, re.MULTILINE | re.DOTALL)
+    header = re.search(r"^ +until .*$", README, re.MULTILINE)
+    assert found
+    assert header
+
+    with psycopg.connect(dsn) as conn:
+        cursor = conn.execute(found[1].encode())
+
+    columns = [column.name for column in cursor.description or ()]
+    assert columns == [name.strip() for name in header[0].split("|")]
 
 
-def test_every_route_stands_in_the_readme() -> None:
-    modules = sorted((Path(__file__).parent.parent / "api" / "routes").glob("*.py"))
-    found = {path for module in modules for path in ROUTE.findall(module.read_text("utf-8"))}
-    named = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", " ".join(sorted(found))).split()
-    table = section("API")
-    pages = [path for path in named if not path.startswith(ASSETS)]
-    # A second action of a line is written as its last part alone: `/pause`, `/resume`.
-    assert [
-        path for path in pages if path not in table and f"`/{path.split('/')[-1]}`" not in table
-    ] == []
+def test_readme_leads_to_every_page_of_the_reference() -> None:
+    pages = ("settings", "api", "commands", "metrics", "differences", "going-live", "guarantees")
+
+    assert {f"docs/reference/{name}.md" for name in pages} - set(links(README)) == set()
