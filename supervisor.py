@@ -32,13 +32,13 @@ from actors.runtime.clocks import STEP_US
 from actors.supervisor.letter_file import LetterFile
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
 from db import create_pool
-from db.dsn import mask_dsn
 from db.errors import DatabaseError, MigrationError
 from db.keeper import DatabaseKeeper
 from settings import (
     Secret,
     Settings,
     describe,
+    mask_dsn,
     secret_values,
 )
 from telemetry import Redactor, Telemetry, log_dump, set_log_level
@@ -376,13 +376,14 @@ class Service:
 def places(settings: Settings, database: str, port: int) -> list[tuple[str, str]]:
     """List what a run is connected to; nothing in here is secret."""
     address = f"http://{settings.api_host}:{port}"
-    feed = settings.replay_path or settings.ws_uri
+    values = describe(settings)
+    feed = settings.replay_path or values["WS_URI"]
     if settings.feed_kind == "simulator" and "ws_uri" not in settings.model_fields_set:
         feed = "the built-in market"
     return [
         ("feed", f"{feed} ({settings.feed_kind}), activation by {settings.activation}"),
         ("database", database),
-        ("n8n", str(describe(settings)["N8N_WEBHOOK_URL"] or "no webhook")),
+        ("n8n", str(values["N8N_WEBHOOK_URL"] or "no webhook")),
         ("state", str(settings.state_dir)),
         ("look at", f"{address}/health   {address}/docs"),
     ]

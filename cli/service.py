@@ -14,7 +14,6 @@ import psycopg
 import structlog
 
 from db import migrate
-from db.dsn import mask_dsn
 from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseError
 from settings import (
@@ -23,6 +22,7 @@ from settings import (
     describe,
     environment,
     load,
+    mask_dsn,
     secret_values,
     sources,
 )
@@ -51,17 +51,17 @@ def run(*, demo: bool) -> None:
             structlog.get_logger("mintwatch").warning("configuration", text=warning)
         service = Service(settings, _environment(environ), redactor, demo=demo)
         current[:] = [service]
-        exit_code = _run_once(service)
+        exit_code = _run_once(service, redactor)
         if exit_code or not service.starts_again:
             sys.exit(exit_code)
 
 
-def _run_once(service: Service) -> int:
+def _run_once(service: Service, redactor: Redactor) -> int:
     try:
         service.start()
         return service.wait()
     except CannotStart as error:
-        click.echo(f"mintwatch: {error}", err=True)
+        click.echo(f"mintwatch: {redactor.text(str(error))}", err=True)
         return error.exit_code
     finally:
         service.stop()
@@ -92,7 +92,8 @@ def migrate_command() -> None:
             dsn = _dsn_for_migration(settings, stack)
             applied = migrate(dsn)
         except (DatabaseError, psycopg.OperationalError) as error:
-            click.echo(f"mintwatch: {str(error).strip()}", err=True)
+            said = Redactor(secret_values(settings)).text(str(error).strip())
+            click.echo(f"mintwatch: {said}", err=True)
             sys.exit(EXIT_GAVE_UP)
     for name in applied:
         click.echo(f"applied {name}")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 import structlog
 
-from db.dsn import mask_dsn
 from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseInUseError, DatabaseUnavailableError
 from db.instance import Holding, InstanceLock
 from db.migrate import migrate
+from settings.masking import mask_dsn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import Final
 
 import psycopg
 
-from db.dsn import mask_dsn
 from db.errors import DsnError
 from db.pool import connect
+from settings.masking import hide, mask_dsn, spelled, texts_of_dsn
 
 PROBE_S: Final = 10.0
 """A name lookup has no time limit of ours; whoever asks does not wait for longer than this."""
@@ -41,6 +41,8 @@ def _trouble(dsn: str) -> str | None:
         return str(error)
     except psycopg.Error as error:
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        # The server may quote what the DSN asks for, and the logs do not know this one yet.
+        cause = hide(cause, spelled(texts_of_dsn(dsn)))
         return f"{mask_dsn(dsn)} cannot be used ({cause}): correct it, or start that database."
     if row is None or not row[0]:
         return f"{mask_dsn(dsn)} lets this user make no tables: GRANT CREATE on its schema."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticCustomError
 
-from settings.masking import MASK, shown
+from settings.masking import MASK, mask_misplaced, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,6 +77,9 @@ def _found(name: str, found: object) -> str:
     if isinstance(found, list):
         return "a list"
     text = shown(name.upper(), found)
+    # An address in the wrong place may hold a password. A pattern may hold :// and is no address.
+    if isinstance(text, str) and name not in {"ws_uri", "bad_names_pattern"}:
+        text = mask_misplaced(text)
     if not isinstance(text, str) or text == MASK:
         return str(text)
     return repr(text if len(text) <= _FOUND_CHARACTERS else f"{text[:_FOUND_CHARACTERS]}...")

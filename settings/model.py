@@ -12,7 +12,14 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from settings.errors import nearest
-from settings.masking import Secret, Shown, dsn_parts, header_parts, shown, spelled, url_parts
+from settings.masking import (
+    Secret,
+    Shown,
+    shown,
+    texts_of_dsn,
+    texts_of_header,
+    texts_of_url,
+)
 from settings.values import (
     REPLAY_PREFIX,
     Activation,
@@ -231,16 +238,17 @@ def sources(settings: Settings) -> dict[str, str]:
 def secret_values(settings: Settings) -> tuple[str, ...]:
     """List every text that may never reach a log line, longest first.
 
-    These are the secrets and the parts of them that leak alone: the passwords of the DSN and of the
-    webhook address, as written and percent-decoded, and the value of the header.
+    These are the secrets and the parts of them that leak alone: those of the DSN and of the
+    addresses of webhook and feed, as written and percent-decoded, and the value of the header. The
+    redactor adds the other forms in which they turn up.
     """
     found: set[str] = set()
     for secret in (settings.pumpportal_api_key, settings.api_token):
         found |= _parts(secret, lambda text: {text})
-    found |= _parts(settings.n8n_auth_header, header_parts)
-    found |= _parts(settings.db_dsn, dsn_parts)
-    found |= _parts(settings.n8n_webhook_url, url_parts)
-    return spelled(found)
+    found |= _parts(settings.n8n_auth_header, texts_of_header)
+    found |= _parts(settings.db_dsn, texts_of_dsn)
+    found |= _parts(settings.n8n_webhook_url, texts_of_url) | texts_of_url(settings.ws_uri)
+    return tuple(sorted(found - {""}, key=lambda text: (-len(text), text)))
 
 
 def _parts(secret: Secret | None, parts: Callable[[str], set[str]]) -> set[str]:

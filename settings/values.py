@@ -10,7 +10,7 @@ import re2
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from settings.errors import refuse
-from settings.masking import MASK, Secret, read_dsn
+from settings.masking import MASK, Secret, is_masked_dsn, is_masked_url, read_dsn
 
 REPLAY_PREFIX: Final = "replay:"
 FeedKind = Literal["pumpportal", "simulator", "replay"]
@@ -39,7 +39,7 @@ def _check_state_dir(value: Path) -> Path:
 
 
 def _check_ws_uri(value: str) -> str:
-    if MASK in value:
+    if is_masked_url(value):
         raise refuse("the address without ***")
     parts = _split(value)
     if parts is None or parts[0] not in {"ws", "wss"}:
@@ -49,7 +49,7 @@ def _check_ws_uri(value: str) -> str:
 
 def _check_url(value: Secret) -> Secret:
     url = value.get_secret_value()
-    if MASK in url:
+    if is_masked_url(url):
         raise refuse("the address with its credentials instead of ***")
     parts = _split(url)
     if parts is None or parts[0] not in {"http", "https"}:
@@ -74,7 +74,7 @@ def _split(url: str) -> tuple[str, str] | None:
 
 def _check_dsn(value: Secret) -> Secret:
     dsn = value.get_secret_value()
-    if MASK in dsn:
+    if is_masked_dsn(dsn):
         raise refuse("the real password instead of ***")
     if read_dsn(dsn) is None:
         raise refuse(_DSN_FORM)
@@ -159,7 +159,8 @@ Megabytes = Annotated[int, Field(ge=1, le=10_000_000)]
 
 Feed = Annotated[str, AfterValidator(_check_feed)]
 StateDir = Annotated[Path, AfterValidator(_check_state_dir)]
-WsUri = Annotated[str, AfterValidator(_check_ws_uri)]
+WsUri = Annotated[str, AfterValidator(_check_ws_uri), Field(repr=False)]
+"""Not in the repr of the settings: the query of a feed may hold a token."""
 ApiKey = Annotated[Secret, AfterValidator(_check_api_key)]
 Dsn = Annotated[Secret, AfterValidator(_check_dsn)]
 WebhookUrl = Annotated[Secret, AfterValidator(_check_url)]

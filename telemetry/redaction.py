@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from settings.masking import MASK, SHORTEST_SECRET, hide, spelled
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MASK: Final = "***"
-SHORTEST_SECRET: Final = 4
-"""Shorter secrets are not masked in logs: they occur in ordinary words and figures."""
+__all__ = ["LEARNED", "MASK", "SHORTEST_SECRET", "Redactor"]
+
 LEARNED: Final = 1_000
 """Texts learned while the service runs: some 200 changes of an address with a password."""
 
@@ -27,7 +27,7 @@ class Redactor:
         self._lock = threading.Lock()
         self._first = frozenset(secrets)
         self._learned: deque[str] = deque(maxlen=LEARNED)
-        self._secrets = _longest_first(self._first)
+        self._secrets = spelled(self._first)
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Replace these from now on, too; past the bound the one learned first is forgotten."""
@@ -35,13 +35,11 @@ class Redactor:
             new = set(secrets) - self._first - set(self._learned)
             if new:
                 self._learned.extend(sorted(new))
-                self._secrets = _longest_first({*self._first, *self._learned})
+                self._secrets = spelled({*self._first, *self._learned})
 
     def text(self, text: str) -> str:
         """Mask the secrets in a text."""
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
+        return hide(text, self._secrets)
 
     def value(self, value: object) -> object:
         """Mask the secrets in texts, and in the texts that dicts, lists, tuples and sets hold."""
@@ -56,14 +54,3 @@ class Redactor:
                 return [self.value(item) for item in value]
             case _:
                 return value
-
-
-def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Give every spelling of the secrets; a longer one that holds a shorter one goes first."""
-    spelled = {form for text in secrets for form in (text, repr(text)[1:-1], _in_json(text))}
-    known = (text for text in spelled if len(text) >= SHORTEST_SECRET)
-    return tuple(sorted(known, key=len, reverse=True))
-
-
-def _in_json(text: str) -> str:
-    return json.dumps(text)[1:-1]

@@ -336,7 +336,7 @@ def test_dsn_is_shown_without_its_password(dsn: str, shown: str) -> None:
     [
         ("https://n8n/webhook/abc", "https://n8n/webhook/abc"),
         ("https://u:p@n8n:5678/hook", "https://***@n8n:5678/hook"),
-        ("https://n8n/hook?token=x&y", "https://n8n/hook?token=***&y=***"),
+        ("https://n8n/hook?token=x&y", "https://n8n/hook?token=***&***"),
         ("u:hunter2@n8n", "***"),
         ("https://[half", "***"),
     ],

@@ -6,16 +6,20 @@ import errno
 import os
 import socket
 import ssl
-from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import websocket
 
-_MASK: Final = "***"
+from settings.masking import hide_cut, mask_url, spelled, texts_of_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _TEXT_LIMIT: Final = 300
+_BODY_LIMIT: Final = 65_536
+"""Bytes of an answer that are searched for secrets; what stands behind is not shown."""
 _KEY_PARAMETER: Final = "api-key"
-_SHORTEST_SECRET: Final = 4
-"""Shorter values of the query are left alone: masking every "1" would hide the rest of a text."""
 
 
 class AddressError(ValueError):
@@ -60,21 +64,16 @@ class FeedAddress:
             (parts.scheme, netloc, path, urlencode(query, quote_via=quote), "")
         )
         self.is_tls = parts.scheme == "wss"
-        self.shown = urlunsplit((parts.scheme, netloc, path, "", ""))
-        secrets = {value for _, value in query} | {parts.username or "", parts.password or ""}
-        spellings = {spell(s) for s in secrets for spell in (str, quote, quote_plus)}
-        self._secrets = sorted(
-            (s for s in spellings if len(s) >= _SHORTEST_SECRET), key=len, reverse=True
-        )
+        self.shown = mask_url(urlunsplit((parts.scheme, netloc, path, "", "")))
+        secrets = texts_of_url(uri) | texts_of_url(self.secret_url) | {parts.username or ""}
+        self._secrets = spelled(secrets)
 
     def __repr__(self) -> str:
         return f"FeedAddress({self.shown!r})"
 
     def redact(self, text: str) -> str:
-        """Mask every value of the query wherever it stands in a text."""
-        for secret in self._secrets:
-            text = text.replace(secret, _MASK)
-        return text
+        """Mask every value of the query wherever it stands in a text, even where that was cut."""
+        return hide_cut(text, self._secrets)
 
     def describe(self, error: BaseException) -> str:
         """Say what went wrong in one bounded line without a secret.
@@ -82,7 +81,7 @@ class FeedAddress:
         Texts of the library are not used as they are: they hold the answer's headers, and
         addresses.
         """
-        return self.redact(_describe(error))[:_TEXT_LIMIT]
+        return _describe(error, self.redact)[:_TEXT_LIMIT]
 
 
 def _expected(found: str) -> str:
@@ -108,15 +107,16 @@ _FIXED_TEXTS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 """The first line that fits an error describes it."""
 
 
-def _describe(error: BaseException) -> str:
+def _describe(error: BaseException, redact: Callable[[str], str]) -> str:
     match error:
         case SessionLostError():
-            return str(error)
+            return redact(str(error))
         case websocket.WebSocketBadStatusException():
-            return f"the server answered the upgrade with HTTP {error.status_code}{_answer(error)}"
+            answer = _answer(error, redact)
+            return f"the server answered the upgrade with HTTP {error.status_code}{answer}"
         case ssl.SSLError():
             detail = getattr(error, "verify_message", "") or error.reason or type(error).__name__
-            return f"TLS failed: {detail}"
+            return redact(f"TLS failed: {detail}")
     for kind, text in _FIXED_TEXTS:
         if isinstance(error, kind):
             return text
@@ -127,7 +127,12 @@ def _describe(error: BaseException) -> str:
     return f"the connection failed: {type(error).__name__}"
 
 
-def _answer(error: websocket.WebSocketBadStatusException) -> str:
-    body = error.resp_body or b""
-    text = " ".join(body[:_TEXT_LIMIT].decode("utf-8", "replace").split())
+def _answer(error: websocket.WebSocketBadStatusException, redact: Callable[[str], str]) -> str:
+    # Masked before it is cut, and before blanks are folded, which a secret may hold.
+    body = (
+        (error.resp_body or b"")[:_BODY_LIMIT]
+        .decode("utf-8", "replace")
+        .rstrip("\N{REPLACEMENT CHARACTER}")
+    )
+    text = " ".join(redact(body).split())[:_TEXT_LIMIT]
     return f": {text}" if text.isprintable() and text else ""

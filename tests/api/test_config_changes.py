@@ -12,6 +12,7 @@ from api import create_app
 from settings import SettingsError, changed
 from settings.store import Change
 from tests.api.fakes import NOON_US, actor, settings_of
+from tests.secrets.planted import DSN_FORMS, DSN_SECRETS, PLANTED, dsn_with, leaks
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -186,6 +187,33 @@ def test_new_secret_is_masked_everywhere_from_then_on(
     assert changed_.status_code == 200
     assert "hunter2" not in changed_.text + shown + seen
     assert "refused by https://***@n8n.example/webhook/coins" in seen
+
+
+@pytest.mark.parametrize("form", DSN_FORMS)
+@pytest.mark.parametrize("place", DSN_SECRETS)
+def test_new_dsn_is_shown_and_refused_without_its_secret(
+    supervisor: FakeSupervisor,
+    keeper: Keeper,
+    telemetry: Telemetry,
+    no_pool: Pool,
+    lonely: FlaskClient,
+    *,
+    place: str,
+    form: str,
+) -> None:
+    # Given a service that tries the database for itself, and one that takes it
+    trying = create_app(supervisor, settings_of(), telemetry, no_pool).test_client()
+    dsn = dsn_with(place, form)
+
+    refused = trying.put("/config", json={"db_dsn": dsn})
+    taken = lonely.put("/config", json={"db_dsn": dsn})
+    shown = lonely.get("/config").data + lonely.get("/config/settings").data
+    again = lonely.put("/config", json={"db_dsn": f"{dsn}***"})
+
+    assert (refused.status_code, taken.status_code, again.status_code) == (400, 200, 400)
+    assert b"127.0.0.1" in refused.data
+    assert b"127.0.0.1" in shown
+    assert leaks(refused.data + taken.data + shown + again.data, [PLANTED]) == []
 
 
 def test_every_setting_is_shown_with_how_a_change_acts(lonely: FlaskClient, keeper: Keeper) -> None:

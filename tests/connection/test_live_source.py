@@ -829,6 +829,22 @@ def test_secret_never_leaves_the_address(server: FeedServer, way: str) -> None:
         assert run.report().source == server.uri
 
 
+@pytest.mark.parametrize("begins_at", range(200, 310, 7))
+def test_secret_across_the_end_of_what_is_shown_leaves_no_piece(
+    server: FeedServer, begins_at: int
+) -> None:
+    # Given a server whose page repeats the key where the text is cut, and is itself cut within it
+    key = "a-key-that-is-long-" + "0123456789" * 10
+    server.refusals = [(401, "." * begins_at + key + "." * 200 + key[:40])]
+    with running(server.uri, pumpportal_api_key=key) as run:
+        wait_until(lambda: any(log["event"] == "feed_away" for log in run.logs))
+
+        shown = f"{run.logs} {run.told} {run.report()}"
+
+    assert "HTTP 401: ..." in shown
+    assert "a-key" not in shown
+
+
 def test_address_that_is_none_is_reported_and_not_tried() -> None:
     with running("ws://127.0.0.1:1/", starts=False) as run:
         # Given a setting that slipped through validation

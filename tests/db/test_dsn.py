@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import make_conninfo
 
-from db.dsn import mask_dsn, parse_dsn
+from db.dsn import parse_dsn
 from db.errors import DsnError
 from db.pool import connect, connection_string, create_pool
+from settings import mask_dsn
 from tests.support.postgres import PostgresServer
 
 SECRET = "s3cr3t:/@ %"

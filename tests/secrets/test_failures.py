@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 DSN_PASSWORD = "planted-dsn-p@ss/word"
 ENVIRON = {
-    "DB_DSN": "postgresql://mint:planted-dsn-p%40ss%2Fword@127.0.0.1:1/coins",
+    "DB_DSN": "postgresql://mint:planted-dsn-p%40ss%2Fword@127.0.0.1:1/coins"
+    "?sslpassword=planted-ssl-password&scram_client_key=planted-client-key"
+    "&oauth_client_secret=planted-oauth-secret&options=-c%20app.any%3Dplanted-option",
     "PUMPPORTAL_API_KEY": "unknown-planted-api-key",
     "N8N_WEBHOOK_URL": "http://u:planted-hook-password@127.0.0.1:1/hook?token=planted-hook-token",
     "N8N_AUTH_HEADER": "Authorization: Bearer planted-header-value",
@@ -34,7 +36,8 @@ ENVIRON = {
 }
 SECRETS = (
     DSN_PASSWORD, "unknown-planted-api-key", "planted-hook-password", "planted-hook-token",
-    "planted-header-value", "planted-token-0815",
+    "planted-header-value", "planted-token-0815", "planted-ssl-password", "planted-client-key",
+    "planted-oauth-secret", "planted-option", "planted-feed-token", "planted-feed-fragment",
 )  # fmt: skip
 
 
@@ -121,7 +124,7 @@ def test_service_that_reaches_nobody_says_so_without_a_secret(
 ) -> None:
     with Service(
         tmp_path / "state",
-        WS_URI="ws://127.0.0.1:1/api/data",
+        WS_URI="ws://127.0.0.1:1/api/data?token=planted-feed-token#planted-feed-fragment",
         LOG_FORMAT=log_format,
         LOG_LEVEL="DEBUG",
         **ENVIRON,
@@ -142,6 +145,8 @@ def test_service_that_reaches_nobody_says_so_without_a_secret(
     ("arguments", "environ"),
     [
         (("check",), {}),
+        (("check",), {"WS_URI": "ws://h/p?token=planted-feed-token#planted-feed-fragment"}),
+        (("check",), {"WS_URI": "http://h/p?token=planted-feed-token#planted-feed-fragment"}),
         (("check",), {"DB_DSN": f"postgresql://u:{DSN_PASSWORD}@h/d"}),
         (("check",), {"N8N_WEBHOOK_URL": "planted-hook-token"}),
         (("check",), {"N8N_AUTH_HEADER": "planted-header-value"}),
@@ -149,7 +154,10 @@ def test_service_that_reaches_nobody_says_so_without_a_secret(
         (("status",), {"API_PORT": "1"}),
         (("migrate",), {}),
     ],
-    ids=["check", "bad-dsn", "bad-webhook", "bad-header", "bad-token", "status", "migrate"],
+    ids=[
+        "check", "feed", "bad-feed", "bad-dsn", "bad-webhook", "bad-header", "bad-token", "status",
+        "migrate",
+    ],
 )  # fmt: skip
 def test_command_line_prints_no_secret(
     arguments: tuple[str, ...], environ: dict[str, str], tmp_path: Path

@@ -141,8 +141,12 @@ def change_settings(interfaces: Interfaces) -> None:
     for body in refused:
         answer = interfaces.ask("PUT", "/config", body)
         assert answer.status_code == 400, (body, answer.text)
-    nobody_there = {"db_dsn": f"postgresql://u:{REFUSED}@127.0.0.1:1/d"}
+    for name in ("password", "sslpassword", "scram_client_key", "oauth_client_secret"):
+        nobody_there = {"db_dsn": f"postgresql://u@127.0.0.1:1/d?{name}={REFUSED}"}
+        interfaces.ask("PUT", "/config?dry_run=true", nobody_there)
+    nobody_there = {"db_dsn": f"postgresql://127.0.0.1:1/d?options=-c%20app.any%3D{REFUSED}"}
     interfaces.ask("PUT", "/config?dry_run=true", nobody_there)
+    interfaces.ask("PUT", "/config?dry_run=true", {"ws_uri": f"wss://h/?token={REFUSED}"})
 
 
 def cause_trouble(interfaces: Interfaces, service: Service, server: PostgresServer) -> None:
