@@ -75,7 +75,7 @@ _ASSIGNMENT: Final = re.compile(r"(--|-c)?([A-Za-z_][\w.$-]*)=(.*)", re.ASCII | 
 _VALUES: Final = re.compile(r"=([^\s;&]+)")
 _HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]+)(:[0-9]*)?")
 _QUERY_NAME: Final = re.compile(r"[\w.\-\[\]]{1,40}", re.ASCII)
-_WORDS_OF_JSON: Final = frozenset({"true", "false", "null", "none"})
+_WORDS_OF_JSON: Final = frozenset({"true", "false", "null"})
 """Never taken out of texts: they are nobody's secret, and log lines in JSON would break."""
 
 
@@ -329,8 +329,7 @@ def texts_of_header(header: str) -> set[str]:
 
 def spelled(found: Iterable[str]) -> tuple[str, ...]:
     """Add the forms in which libraries and servers write some texts; longest first."""
-    texts = {text for text in found if text.lower() not in _WORDS_OF_JSON}
-    forms = {form for text in texts for form in _forms(text)} - {""}
+    forms = {form for text in found for form in _forms(text)} - _WORDS_OF_JSON - {""}
     return tuple(sorted(forms, key=lambda text: (-len(text), text)))
 
 

@@ -595,7 +595,7 @@ class Poisoned(Probed):
                 raise RuntimeError("as told")
             return decode(frame, seq, at_us)
 
-        for module in ("recovery", "intake"):
+        for module in ("recovery", "partition"):
             patch.setattr(f"actors.connection.{module}.decode", decode_or_fail)
 
     @property
