@@ -14,6 +14,14 @@ from typing import Final
 
 import psycopg
 
+_TEXT_LIMIT: Final = 300
+
+
+def one_line(error: BaseException) -> str:
+    """Give an error's text as one line of at most 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:_TEXT_LIMIT]
+
 
 class DatabaseError(Exception):
     """Base of every error this package raises itself; its text is one sentence for the operator."""

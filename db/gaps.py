@@ -35,17 +35,6 @@ def insert_gap(conn: Connection, gap: FeedGap) -> None:
     )
 
 
-def close_gaps(conn: Connection, mint: Mint | None, ended_us: int) -> int:
-    """End the open gaps of a mint (None: of the whole feed) and say how many there were."""
-    return conn.execute(
-        """
-        UPDATE feed_gaps SET ended_at = greatest(started_at, %s)
-        WHERE ended_at IS NULL AND mint IS NOT DISTINCT FROM %s
-        """,
-        (to_datetime(ended_us), mint),
-    ).rowcount
-
-
 def recent_gaps(conn: Connection, limit: int, mint: Mint | None = None) -> Sequence[dict[str, Any]]:
     """Read gaps, newest first, fit for JSON; with a mint, its own and those of the whole feed."""
     with conn.cursor(row_factory=dict_row) as cursor:

@@ -21,7 +21,7 @@ from db.encoding import fitting
 from db.values import MicrosLoader, jsonable, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
 
@@ -157,17 +157,6 @@ class CandlesWritten(msgspec.Struct, frozen=True):
     """Their row was there already, with other figures; they are in `coin_metrics_conflicts`."""
 
 
-class LastRow(msgspec.Struct, frozen=True):
-    """The newest row of a mint."""
-
-    mint: Mint
-    timestamp_us: int
-    """End of its window."""
-    phase_id: int | None
-    price_high: float | None
-    price_close: float | None
-
-
 class PricePoint(msgspec.Struct, frozen=True):
     """A closing price and the end of the window it closed."""
 
@@ -253,34 +242,6 @@ def recent(conn: Connection, limit: int, mint: Mint | None = None) -> Sequence[d
     )
     with conn.cursor(row_factory=dict_row) as cursor:
         return [jsonable(row) for row in cursor.execute(query, {"mint": mint, "limit": limit})]
-
-
-def count_rows(conn: Connection) -> int:
-    """Estimate how many rows there are, from the catalogue: cheap, and exact after an ANALYZE."""
-    row = conn.execute(
-        "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = "
-        "to_regclass('coin_metrics')"
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def last_rows(conn: Connection, mints: Iterable[Mint]) -> dict[Mint, LastRow]:
-    """Read the newest row of each mint; a mint without rows is left out."""
-    with conn.cursor(binary=True) as cursor:
-        cursor.adapters.register_loader("timestamptz", MicrosLoader)
-        rows = cursor.execute(
-            """
-            SELECT wanted.mint, r.timestamp, r.phase_id_at_time, r.price_high::float8,
-            r.price_close::float8 FROM unnest(%s::text[]) AS wanted(mint)
-            CROSS JOIN LATERAL (
-                SELECT * FROM coin_metrics m
-                WHERE m.mint = wanted.mint AND m.timestamp IS NOT NULL
-                ORDER BY m.timestamp DESC LIMIT 1
-            ) r
-            """,
-            (list(mints),),
-        )
-        return {row[0]: LastRow(*row) for row in rows.fetchall() if row[1] is not None}
 
 
 def prices_at(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.domain import Candle, Mint
 from db.errors import Verdict, classify
-from db.metrics import LastRow, PricePoint, copy_candles, last_rows, latest, prices_at, recent
+from db.metrics import PricePoint, copy_candles, latest, prices_at, recent
 from db.pool import Connection, connect
 from tests.db.rows import NOON_US, a_candle, read
 from tests.support.postgres import PostgresServer
@@ -271,21 +271,6 @@ def test_recent_rows_come_newest_first_and_fit_for_json(conn: Connection) -> Non
     assert older["is_koth"] is False
     assert latest(conn, A) == newest
     assert latest(conn, Mint("unknown")) is None
-
-
-def test_last_rows_are_the_newest_of_each_mint(conn: Connection) -> None:
-    conn.execute("INSERT INTO coin_metrics (mint) VALUES ('A'), ('D')")
-    copy_candles(
-        conn,
-        [a_candle(), a_candle(at_us=NOON_US + 1, price_high=5e-8), a_candle("B", price_close=None)],
-    )
-
-    found = last_rows(conn, [A, Mint("B"), Mint("C"), Mint("D")])
-
-    assert found == {
-        "A": LastRow(A, NOON_US + 1, 1, 5e-8, 3.0000000000000004e-8),
-        "B": LastRow(Mint("B"), NOON_US, 1, 4.1e-8, None),
-    }
 
 
 def test_price_at_a_time_is_the_nearest_before_it_within_the_tolerance(conn: Connection) -> None:

@@ -9,7 +9,7 @@ from actors.domain import FeedGap, Mint, Phase
 from db import phases
 from db.coins import get_coin, upsert_coin
 from db.errors import PhaseRefusedError, Verdict, classify
-from db.gaps import close_gaps, insert_gap, recent_gaps
+from db.gaps import insert_gap, recent_gaps
 from db.pool import Connection
 from db.streams import active_mints, end_stream, start_stream
 from db.transactions import copy_trades
@@ -103,9 +103,6 @@ def test_gap_is_told_when_it_begins_and_again_when_it_ends(conn: Connection, dsn
         (None, "2025-10-01T12:00:09+00:00"),
     ]
     assert [gap["mint"] for gap in recent_gaps(conn, 10, B)] == [None]
-    assert close_gaps(conn, A, NOON_US - 1) == 1
-    assert close_gaps(conn, A, NOON_US) == 0
-    assert read(dsn, "SELECT ended_at >= started_at FROM feed_gaps") == [(True,), (True,)]
 
 
 def test_phases_are_read_in_order_and_unusable_ones_left_out(conn: Connection) -> None:
