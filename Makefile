@@ -39,7 +39,7 @@ soak: venv
 	$(BIN)/pytest -m soak --timeout 3600 -s $(PYTEST_ARGS)
 
 bench: venv
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --json bench.json
 
 lint: venv
 	$(BIN)/ruff format --check .

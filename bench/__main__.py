@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+import msgspec
 
-from bench import candles, decoding, journal, rows, runtime, whole
+from bench import candles, decoding, journal, path, rows, runtime, whole
 from bench.figures import Figure, table
 
 if TYPE_CHECKING:
@@ -35,12 +37,14 @@ BENCHES: Final[dict[str, Callable[[], list[Figure]]]] = {
     "journal": _journal,
     "rows": rows.run,
     "whole": whole.run,
+    "path": path.run,
 }
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHES)))
-def main(names: tuple[str, ...]) -> None:
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write them there, too.")
+def main(names: tuple[str, ...], file: Path | None) -> None:
     """Measure what is named, or everything, on this machine; every peer in the same run."""
     began = time.monotonic()
     figures: list[Figure] = []
@@ -50,6 +54,8 @@ def main(names: tuple[str, ...]) -> None:
     cores, python = os.cpu_count(), platform.python_version()
     click.echo(f"Python {python}, {cores} cores, load {os.getloadavg()[0]:.1f}")
     click.echo(table(figures))
+    if file is not None:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
     click.echo(f"{time.monotonic() - began:.0f} s")
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from actors.journal.writer import Frame, Fsync, JournalState, JournalWriter
+from actors.journal.writer import FrameRecord, Fsync, JournalState, JournalWriter
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 SLICES: Final = (1, 16, 256)
@@ -68,7 +68,10 @@ def _measure(fsync: Fsync, size: int, frames: int) -> Result:
         )
         writer.open()
         slices = [
-            [Frame(seq, 1_783_089_923_000_000 + seq, FRAME) for seq in range(first, first + size)]
+            [
+                FrameRecord(seq, 1_783_089_923_000_000 + seq, FRAME)
+                for seq in range(first, first + size)
+            ]
             for first in range(1, frames + 1, size)
         ]
         total_ns = longest_ns = 0
