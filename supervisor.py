@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
-import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
-import click
 import pykka
 import structlog
 
 from actors.assembly.children import Tree
-from actors.assembly.metrics import show_journal, show_runtime
+from actors.assembly.metrics import dead_letter_accountant, follow
+from actors.assembly.state_dir import (
+    DOSSIERS,
+    JOURNAL,
+    TIMELINES,
+    StateDirInUse,
+    take_state_dir,
+)
 from actors.assembly.timeline_files import Timelines
-from actors.assembly.trade_count import trades_in
-from actors.domain import Drop, Place
+from actors.domain import Place
 from actors.journal.checkpoint import DRAINED
 from actors.journal.set_back import ClockAheadError
 from actors.journal.tail import frames_of
 from actors.journal.writer import JournalWriter
-from actors.operator.settings_files import StateDirBook
+from actors.operator.inspection import Inspection
+from actors.operator.settings_files import SettingsFiles
 from actors.protocol.supervisor import SUPERVISOR, Drain
-from actors.runtime import ArrivalClock, Dossiers, System
+from actors.runtime import ArrivalClock, CrashReports, System
 from actors.runtime.clocks import STEP_US
-from actors.supervisor.letter_file import LetterFile
+from actors.supervisor.letter_file import DeadLetterFile
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
 from db import create_pool
 from db.errors import DatabaseError, MigrationError
@@ -37,27 +40,18 @@ from db.keeper import DatabaseKeeper
 from settings import (
     Secret,
     Settings,
-    describe,
     mask_dsn,
     secret_values,
 )
 from telemetry import Redactor, Telemetry, log_dump, set_log_level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from actors.runtime import DeadLetter
 
 EXIT_GAVE_UP: Final = 1
 EXIT_BAD_CONFIGURATION: Final = 78
 """As sysexits.h has it (EX_CONFIG)."""
-
-JOURNAL: Final = "journal"
-"""The journal's folder below STATE_DIR."""
-DOSSIERS: Final = "dossiers"
-"""The folder of crash dossiers below STATE_DIR."""
-TIMELINES: Final = "timelines.msgpack"
-"""The file of the mints' timelines below STATE_DIR."""
 
 OLDEST_NOW_US: Final = 1_735_689_600_000_000
 """The first of January 2025, before any version of mintwatch."""
@@ -78,13 +72,16 @@ class CannotStart(Exception):  # noqa: N818 - it names what is wrong
 
 
 class SupervisorGateway:
-    """The API's way to the supervisor."""
+    """The API's way in: what is there is read, all else is a message to the supervisor."""
 
     def __init__(self, system: System) -> None:
         self._system = system
+        self._inspection = Inspection(system)
 
     def ask(self, message: Any, timeout_s: float) -> Any:
-        """Put a question to the supervisor; see `api.gateway.Gateway`."""
+        """Answer a question, or put it to the supervisor; see `api.gateway.Gateway`."""
+        if self._inspection.answers(type(message)):
+            return self._inspection.answer(message)
         try:
             return self._system.ask(SUPERVISOR, message, timeout_s)
         except (pykka.Timeout, pykka.ActorDeadError) as error:
@@ -101,15 +98,17 @@ class Service:
         redactor: Redactor,
         *,
         demo: bool = False,
-        out: TextIO = sys.stdout,
     ) -> None:
         self.settings = settings
         self.starts_again = False
         """Whether a change of the settings wants another run after this one."""
+        self.port = 0
+        """Where the API listens, once it has started."""
+        self.database = ""
+        """What it is connected to, once it has started, without secrets."""
         self._environ = environ
         self._redactor = redactor
         self._demo = demo
-        self._out = out
         self._log = structlog.get_logger("mintwatch").bind(actor="service")
         self._stack = ExitStack()
         self._finished = threading.Event()
@@ -137,12 +136,12 @@ class Service:
             telemetry=self._telemetry,
             clock=self._clock,
             threads=self.settings.dispatcher_threads,
-            dossiers=Dossiers(self.settings.state_dir / DOSSIERS, self._redactor.text),
+            dossiers=CrashReports(self.settings.state_dir / DOSSIERS, self._redactor.text),
         )
         self._system = system
-        port = self._serve_api(system, dsn)
+        self.port = self._serve_api(system, dsn)
         self._start_tree(system, dsn)
-        self._say_where(dsn, port)
+        self.database = mask_dsn(dsn)
 
     def drain(self, reason: str, exit_code: int = 0) -> None:
         """Ask for an orderly end; may be called from a signal handler."""
@@ -199,29 +198,18 @@ class Service:
     def _take_state_dir(self) -> None:
         folder = self.settings.state_dir
         try:
-            # As root, PostgreSQL runs as somebody else, who must be able to walk through.
-            folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-            lock = self._stack.enter_context((folder / "lock").open("a+"))
+            self._stack.enter_context(take_state_dir(folder))
+        except StateDirInUse as error:
+            raise CannotStart(
+                f"mintwatch runs already with STATE_DIR {folder} ({error}): stop that one, or "
+                "give this one another STATE_DIR."
+            ) from error
         except OSError as error:
             raise CannotStart(
                 f"STATE_DIR {folder} cannot be used ({error.strerror}): set STATE_DIR to a folder "
                 "that this user may write to.",
                 EXIT_BAD_CONFIGURATION,
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            raise CannotStart(
-                f"mintwatch runs already with STATE_DIR {folder} ({holder}): stop that one, or "
-                "give this one another STATE_DIR."
-            ) from error
-        with suppress(OSError):
-            # Who holds it is a courtesy: on a full disk the lock holds all the same.
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()}")
-            lock.flush()
 
     def _start_neighbours(self) -> None:
         """Start the built-in server and receiver, where they are wanted; they stop last."""
@@ -291,7 +279,7 @@ class Service:
                 dsn,
                 journal=journal,
                 journal_folder=folder / JOURNAL,
-                book=StateDirBook(folder, self._environ, self._clock.now_us),
+                book=SettingsFiles(folder, self._environ, self._clock.now_us),
                 applied=self._apply,
                 finished=self._finish,
                 clock_offset_us=lambda: self._clock_offset_us,
@@ -299,25 +287,12 @@ class Service:
         except ClockAheadError as error:
             raise CannotStart(str(error)) from error
         self._tree = tree
-        system.on_dead_letter = _accountant(system, LetterFile(folder, self._redactor.text))
+        system.on_dead_letter = dead_letter_accountant(
+            system, DeadLetterFile(folder, self._redactor.text)
+        )
         system.on_beyond_help = self._give_up
-        self._telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
-        self._telemetry.on_scrape(
-            lambda: self._telemetry.ath_cache_size.set(tree.nursery.aths),
-        )
-        telemetry = self._telemetry
-        telemetry.follow_share(
-            telemetry.dispatcher_busy_share, lambda: system.busy_s, lambda: system.threads
-        )
-        telemetry.follow(telemetry.dossiers_skipped, lambda: system.dossiers.skipped)
-        if journal is None:
-            telemetry.show_journal_state("off")
-        else:
-            telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
-            lost = telemetry.dropped.labels(reason=Drop.JOURNAL_LOST.value)
-            for counter in (telemetry.journal_lost, lost):
-                telemetry.follow(counter, lambda: journal.stats().lost_records)
-        self._timelines = Timelines(system.chronicle, folder / TIMELINES)
+        follow(system, tree, journal)
+        self._timelines = Timelines(system.timelines, folder / TIMELINES)
         self._timelines.load()
         self._stack.callback(self._timelines.save)
         self._stack.callback(self._close_system, system)
@@ -366,37 +341,3 @@ class Service:
         late = system.close(_CLOSE_S)
         if late:
             self._log.error("actors_late", names=late[:10])
-
-    def _say_where(self, dsn: str, port: int) -> None:
-        """Tell a person, in a few lines, what this is connected to and where to look."""
-        for label, value in places(self.settings, mask_dsn(dsn), port):
-            click.echo(f"  {label:<9} {value}", file=self._out)
-
-
-def places(settings: Settings, database: str, port: int) -> list[tuple[str, str]]:
-    """List what a run is connected to; nothing in here is secret."""
-    address = f"http://{settings.api_host}:{port}"
-    values = describe(settings)
-    feed = settings.replay_path or values["WS_URI"]
-    if settings.feed_kind == "simulator" and "ws_uri" not in settings.model_fields_set:
-        feed = "the built-in market"
-    return [
-        ("feed", f"{feed} ({settings.feed_kind}), activation by {settings.activation}"),
-        ("database", database),
-        ("n8n", str(values["N8N_WEBHOOK_URL"] or "no webhook")),
-        ("state", str(settings.state_dir)),
-        ("look at", f"{address}/health   {address}/docs"),
-    ]
-
-
-def _accountant(system: System, letters: LetterFile) -> Callable[[DeadLetter], None]:
-    def enter(letter: DeadLetter) -> None:
-        letters.write(letter)
-        kind = letter.actor.partition(":")[0]
-        system.telemetry.dead_letters.labels(kind=kind).inc()
-        system.telemetry.dropped.labels(reason=Drop.DEAD_LETTER.value).inc()
-        if letter.reason != "refused":
-            # An actor that gives a message up by itself has entered it by itself.
-            system.ledger.move(Place.QUEUED, Place.DEAD, trades_in(letter.message))
-
-    return enter

@@ -50,18 +50,21 @@ def price_sol(
         A finite price with 0 < price < 1e9, or None when no figure gives one. Figures that are
         missing, zero, negative, not finite or absurd are passed over; nothing is raised.
     """
-    price = _ratio(v_sol, v_tokens)
+    price = ratio(v_sol, v_tokens)
     if price is None and is_amm_pool:
-        price = _ratio(sol_in_pool, tokens_in_pool)
+        price = ratio(sol_in_pool, tokens_in_pool)
     if price is None:
-        price = _ratio(market_cap_sol, _TOKENS_PER_COIN)
+        price = ratio(market_cap_sol, _TOKENS_PER_COIN)
     if price is None and sol_amount is not None and sol_amount >= SMALLEST_HONEST_TRADE_SOL:
-        price = _ratio(sol_amount, token_amount)
+        price = ratio(sol_amount, token_amount)
     return price
 
 
-def _ratio(numerator: float | None, denominator: float | None) -> float | None:
-    """Divide two figures; None when one is missing or the quotient is no honest price."""
+def ratio(numerator: float | None, denominator: float | None) -> float | None:
+    """Divide two figures; None when one is missing or the quotient is no honest price.
+
+    Of the curve's virtual reserves this is the price already: `price_sol` asks for it first.
+    """
     if numerator is None or denominator is None:
         return None
     # Comparisons come first: they hold for NaN, infinities and integers too large for a float

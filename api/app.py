@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.gateway import Gateway
-    from api.trackers.journal_views import JournalLens
+    from api.trackers.journal_views import JournalView
     from db.pool import Pool
     from telemetry import Telemetry
 
@@ -67,7 +67,7 @@ def create_app(
     telemetry: Telemetry,
     database: Pool,
     *,
-    journal: JournalLens | None = None,
+    journal: JournalView | None = None,
     redactor: Redactor | None = None,
     try_database: Callable[[str], str | None] = try_to_connect,
     monotonic_s: Callable[[], float] = time.monotonic,

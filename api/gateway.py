@@ -1,4 +1,4 @@
-"""How the API reaches the actors: by questions to the supervisor, never by their state."""
+"""How the API reaches the actors: by questions and commands, never by their state."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ class NotAnswered(Exception):  # noqa: N818 - it names what happened, as the ans
 
 
 class Gateway(Protocol):
-    """The supervisor's address."""
+    """Where questions are answered, and commands carried out."""
 
     def ask(self, message: Any, timeout_s: float) -> Any:
-        """Put a question to the supervisor and wait for its reply, `timeout_s` at most.
+        """Put a question or command and wait for its reply, `timeout_s` at most.
+
+        What only reads is answered at once, from what the runtime and the actors have published;
+        the supervisor is asked for everything else.
 
         Called from the threads of the web server, several at a time.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from api.database import Database
     from api.gateway import Gateway
-    from api.trackers.journal_views import JournalLens
+    from api.trackers.journal_views import JournalView
     from settings import Settings
     from telemetry import Redactor, Telemetry
 
@@ -68,7 +68,7 @@ class Services:
     """UTC in microseconds."""
     started_s: float
     """When the application was made, on that clock."""
-    journal: JournalLens | None
+    journal: JournalView | None
     """None: there is no journal."""
     try_database: Callable[[str], str | None]
     """Says why a connection string cannot be used; None: it can. Blocks for some seconds."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import psycopg
 
-from actors.audit.report import ORDER, WRONG, Report, Verdict, shown
+from actors.audit.report import ORDER, WRONG, AuditReport, AuditVerdict, shown
 from actors.audit.run import FOREVER_US, JOURNAL, Question, audit
 from cli.client import settings_of_caller
 from cli.output import as_json_option, say
 from cli.tables import pairs, table
 from db.audit import AuditQueries
 from db.embedded.server import EmbeddedPostgres
-from db.errors import DatabaseError
+from db.errors import DatabaseError, one_line
 from db.pool import connect
 from db.values import to_us
 from settings import SettingsError
@@ -31,7 +31,7 @@ from settings.store import HISTORY_BOUND, SettingsStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.audit.report import Finding
+    from actors.audit.report import AuditFinding
     from settings import Settings
 
 EXIT_NOTHING_CHECKED: Final = 3
@@ -94,7 +94,7 @@ def _now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def _exit_code(report: Report) -> int:
+def _exit_code(report: AuditReport) -> int:
     if report.wrong:
         return EXIT_DIFFERENCE
     return 0 if report.checked else EXIT_NOTHING_CHECKED
@@ -111,9 +111,9 @@ def _whale_lamports(settings: Settings, since_us: int) -> int | None:
     return round(settings.whale_threshold_sol * _LAMPORTS_PER_SOL)
 
 
-def _audited(settings: Settings, question: Question) -> Report:
+def _audited(settings: Settings, question: Question) -> AuditReport:
     if not (settings.state_dir / JOURNAL).is_dir():
-        report = Report()
+        report = AuditReport()
         report.remarks.append(f"{settings.state_dir} holds no journal: nothing can be checked")
         return report
     with ExitStack() as stack:
@@ -121,7 +121,7 @@ def _audited(settings: Settings, question: Question) -> Report:
         try:
             report = _through(settings, rows, question)
         except psycopg.Error as error:
-            trouble = _one_line(error)
+            trouble = one_line(error)
             report = _through(settings, None, question)
     if trouble is not None:
         report.remarks.append(f"the database does not answer ({trouble}): no row was read")
@@ -136,7 +136,7 @@ def _open_rows(settings: Settings, stack: ExitStack) -> tuple[AuditQueries | Non
         stack.callback(conn.close)
         conn.read_only = True
     except (DatabaseError, psycopg.Error) as error:
-        return None, _one_line(error)
+        return None, one_line(error)
     return AuditQueries(conn), None
 
 
@@ -151,27 +151,27 @@ def _dsn(settings: Settings, stack: ExitStack) -> str:
     return dsn
 
 
-def _through(settings: Settings, rows: AuditQueries | None, question: Question) -> Report:
+def _through(settings: Settings, rows: AuditQueries | None, question: Question) -> AuditReport:
     steps = audit(settings.state_dir, rows, question)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            report: Report = end.value
+            report: AuditReport = end.value
             return report
 
 
 # What is said.
 
 
-def _answer(report: Report, since_us: int, until_us: int | None) -> dict[str, Any]:
+def _answer(report: AuditReport, since_us: int, until_us: int | None) -> dict[str, Any]:
     counts = {verdict.value: report.counts[verdict] for verdict in ORDER if verdict not in WRONG}
     wrong = {verdict.value: [shown(f) for f in report.findings[verdict]] for verdict in WRONG}
     return {
         "since": _iso(since_us),
         "until": None if until_us is None else _iso(until_us),
         "checked": report.checked,
-        "ok": report.counts[Verdict.OK],
+        "ok": report.counts[AuditVerdict.OK],
         **counts,
         "duplicates": report.duplicates,
         "remarks": report.remarks,
@@ -179,7 +179,7 @@ def _answer(report: Report, since_us: int, until_us: int | None) -> dict[str, An
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: AuditReport) -> Iterator[str]:
     worst = report.worst()
     if worst:
         head = ("verdict", "mint", "window", "trades", "reason")
@@ -190,14 +190,14 @@ def _lines(report: Report) -> Iterator[str]:
     yield from pairs(
         [
             ("checked", report.checked),
-            ("ok", report.counts[Verdict.OK]),
+            ("ok", report.counts[AuditVerdict.OK]),
             *((verdict.value, report.counts[verdict]) for verdict in ORDER),
             *(("note", remark) for remark in report.remarks),
         ]
     )
 
 
-def _cells(finding: Finding) -> tuple[Any, ...]:
+def _cells(finding: AuditFinding) -> tuple[Any, ...]:
     reason = finding.reason
     if finding.differences:
         reason = "; ".join(
@@ -211,7 +211,3 @@ def _cells(finding: Finding) -> tuple[Any, ...]:
 def _iso(us: int) -> str:
     at = datetime.fromtimestamp(us // _US_PER_SECOND, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{us % _US_PER_SECOND:06d}Z"
-
-
-def _one_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

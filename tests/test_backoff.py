@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from actors.backoff import Backoff
-from actors.connection.budget import Budget
+import pytest
+
+from actors.backoff import Backoff, backoff_s
+from actors.connection.budget import ReconnectBudget
 
 
 def test_waits_grow_by_half_the_first_one_up_to_the_bound() -> None:
@@ -40,7 +42,7 @@ def test_data_on_a_connection_that_lasts_starts_anew() -> None:
 
 
 def test_cost_is_a_hundredth_of_a_sol_for_ten_thousand_frames() -> None:
-    budget = Budget()
+    budget = ReconnectBudget()
 
     budget.count(25_000)
 
@@ -48,7 +50,7 @@ def test_cost_is_a_hundredth_of_a_sol_for_ten_thousand_frames() -> None:
 
 
 def test_each_warning_mark_is_passed_once() -> None:
-    budget = Budget()
+    budget = ReconnectBudget()
 
     passed = [budget.count(5_000) for _ in range(5)]
 
@@ -56,7 +58,7 @@ def test_each_warning_mark_is_passed_once() -> None:
 
 
 def test_several_marks_at_once_name_the_highest() -> None:
-    assert Budget().count(120_000) == 0.1
+    assert ReconnectBudget().count(120_000) == 0.1
 
 
 def test_changed_waits_go_on_from_what_was_counted() -> None:
@@ -66,3 +68,20 @@ def test_changed_waits_go_on_from_what_was_counted() -> None:
     assert [backoff.after_failure(0.0) for _ in range(2)] == [2.25, 2.25]
     backoff.reconfigure(1.0, 10.0)
     assert backoff.after_failure(0.0) == 3.5
+
+
+@pytest.mark.parametrize(
+    ("failures", "chance", "seconds"),
+    [
+        (1, 0.0, 0.5),
+        (2, 0.0, 1.0),
+        (7, 0.0, 30.0),
+        (10**9, 0.0, 30.0),
+        (1, 1.0, 0.25),
+        (3, 0.5, 1.5),
+    ],
+)
+def test_pause_doubles_up_to_its_bound_and_chance_takes_a_share_off(
+    failures: int, chance: float, seconds: float
+) -> None:
+    assert backoff_s(failures, 0.5, 30.0, chance=chance, jitter=0.5) == seconds

@@ -12,15 +12,15 @@ from actors.connection import ConnectionActor, ConnectionState
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND, Drop, Session
-from actors.journal.numbering import Tail
+from actors.journal.numbering import SegmentTail
 from actors.journal.reader import JournalReader
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.client import HttpTransport
 from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
 from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
-from actors.postgres_writer.spool_recovery import Leftovers, read_leftovers, reassign_spool
-from actors.postgres_writer.state import Parking
+from actors.postgres_writer.spool_recovery import SpoolRecovery, read_leftovers, reassign_spool
+from actors.postgres_writer.state import ParkedMints
 from actors.protocol.partitioner import WriterRoutes
 from actors.protocol.supervisor import (
     AUDITOR,
@@ -30,7 +30,7 @@ from actors.protocol.supervisor import (
     STREAM_WATCH,
     SUPERVISOR,
 )
-from actors.runtime import Budget, ChildSpec, Exceeded, System
+from actors.runtime import ChildSpec, Exceeded, RestartBudget, System
 from actors.spool.store import Spool, SpoolError
 from actors.stream_watch import (
     PostgresReader,
@@ -39,10 +39,10 @@ from actors.stream_watch import (
     ThreadConnector,
     WatchState,
 )
-from actors.supervisor import Means, SupervisorActor, SupervisorState
-from actors.supervisor.admission import Roster
+from actors.supervisor import Dependencies, SupervisorActor, SupervisorState
+from actors.supervisor.admission import Admission
 from actors.supervisor.shutdown_plan import DrainPlan
-from actors.tracker.factory import Nursery
+from actors.tracker.factory import TrackerFactory
 from db import create_pool, migrate
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.journal.writer import JournalWriter
-    from actors.supervisor.state import SettingsBook
+    from actors.supervisor.state import ChangedSettings
     from db.pool import Pool
     from settings import Settings
 
@@ -80,7 +80,7 @@ class Tree:
         *,
         journal: JournalWriter | None,
         journal_folder: Path,
-        book: SettingsBook,
+        book: ChangedSettings,
         applied: Callable[[Settings], None],
         finished: Callable[[int], None],
         clock_offset_us: Callable[[], int] = lambda: 0,
@@ -89,7 +89,7 @@ class Tree:
         self.system = system
         self.routes = WriterRoutes(settings.postgres_writers)
         self.state = SupervisorState(
-            roster=Roster(settings.max_trackers),
+            admission=Admission(settings.max_trackers),
             drain=DrainPlan(timeout_s=settings.drain_timeout),
             started_us=system.clock.now_us(),
             pins=set(book.pins()),
@@ -101,8 +101,8 @@ class Tree:
         self._applied = applied
         self._finished = finished
         self._clock_offset_us = clock_offset_us
-        self._parking = Parking()
-        self._tail = journal.open() if journal else Tail()
+        self._parking = ParkedMints()
+        self._tail = journal.open() if journal else SegmentTail()
         # Behind what the journal holds: stamps rise over a clock that was set back a little.
         started_us = max(self.state.started_us, self._tail.last_us + 1)
         self._leftovers, batched_seq = self._read_spool(started_us)
@@ -113,7 +113,7 @@ class Tree:
             ahead=self._leftovers.ahead if journal else frozenset(),
         )
         self._tell_of_clock()
-        self.nursery = Nursery(
+        self.tracker_factory = TrackerFactory(
             lambda: system.settings, self.routes, self._leftovers, self.session.first_seq
         )
         self._migrated = False
@@ -140,9 +140,9 @@ class Tree:
         ]
 
     def _supervisor(self) -> ChildSpec:
-        means = Means(
+        dependencies = Dependencies(
             tree=self.system,
-            nursery=self.nursery,
+            tracker_factory=self.tracker_factory,
             routes=self.routes,
             book=self._book,
             writer_spec=self._writer,
@@ -155,8 +155,10 @@ class Tree:
             name=SUPERVISOR,
             kind="supervisor",
             actor=SupervisorActor,
-            make=lambda context: SupervisorActor(context, state=self.state, means=means),
-            budget=Budget(intensity=60),
+            make=lambda context: SupervisorActor(
+                context, state=self.state, dependencies=dependencies
+            ),
+            budget=RestartBudget(intensity=60),
         )
 
     def _writer(self, name: str, awaiting_epoch: int | None = None) -> ChildSpec:
@@ -290,7 +292,7 @@ class Tree:
             do="look at them, then `mintwatch acknowledge ahead`",
         )
 
-    def _read_spool(self, started_us: int) -> tuple[Leftovers, int]:
+    def _read_spool(self, started_us: int) -> tuple[SpoolRecovery, int]:
         """Read what an earlier process has left; a spool that cannot be read holds nothing."""
         spool = self._spool()
         try:
@@ -299,7 +301,7 @@ class Tree:
             self._share(spool, self.routes.writers)
         except SpoolError as error:
             self.system.log.error("spool_unreadable", cause=str(error))  # noqa: TRY400 - no bug of ours
-            return Leftovers(), 0
+            return SpoolRecovery(), 0
         finally:
             spool.close()
         return found

@@ -1,18 +1,57 @@
-"""Read the runtime's own figures into the metrics, at scrape time."""
+"""Bring the runtime's own figures into the metrics: at scrape time, and where letters die."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from actors.domain import Place
+from actors.assembly.trade_count import trades_in
+from actors.domain import Drop, Place
 from actors.protocol.n8n_writer import N8nStatus
 from actors.protocol.postgres_writer import WriterStatus
 from actors.protocol.supervisor import N8N_WRITER
 from telemetry import ACTOR_KINDS, ACTOR_STATES
 
 if TYPE_CHECKING:
-    from actors.runtime import ActorReport, System
+    from collections.abc import Callable
+
+    from actors.assembly.children import Tree
+    from actors.journal.writer import JournalWriter
+    from actors.runtime import ActorReport, DeadLetter, System
+    from actors.supervisor.letter_file import DeadLetterFile
+
+
+def follow(system: System, tree: Tree, journal: JournalWriter | None) -> None:
+    """Have each scrape read system, tree and journal."""
+    telemetry = system.telemetry
+    telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
+    telemetry.on_scrape(lambda: telemetry.ath_cache_size.set(tree.tracker_factory.aths))
+    telemetry.follow_share(
+        telemetry.dispatcher_busy_share, lambda: system.busy_s, lambda: system.threads
+    )
+    telemetry.follow(telemetry.dossiers_skipped, lambda: system.dossiers.skipped)
+    if journal is None:
+        telemetry.show_journal_state("off")
+    else:
+        telemetry.on_scrape(lambda: show_journal(system, journal.stats()))
+        lost = telemetry.dropped.labels(reason=Drop.JOURNAL_LOST.value)
+        for counter in (telemetry.journal_lost, lost):
+            telemetry.follow(counter, lambda: journal.stats().lost_records)
+
+
+def dead_letter_accountant(system: System, letters: DeadLetterFile) -> Callable[[DeadLetter], None]:
+    """Make what writes a dead letter down: in its file, the metrics and the ledger."""
+
+    def enter(letter: DeadLetter) -> None:
+        letters.write(letter)
+        kind = letter.actor.partition(":")[0]
+        system.telemetry.dead_letters.labels(kind=kind).inc()
+        system.telemetry.dropped.labels(reason=Drop.DEAD_LETTER.value).inc()
+        if letter.reason != "refused":
+            # An actor that gives a message up by itself has entered it by itself.
+            system.ledger.move(Place.QUEUED, Place.DEAD, trades_in(letter.message))
+
+    return enter
 
 
 def show_runtime(system: System, started_us: int) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from actors.runtime.inspection.timeline import Chronicle
+    from actors.runtime.inspection.timeline import Timeline
 
 EVERY_S: Final = 60.0
 
@@ -27,18 +27,18 @@ class Timelines:
     """Reads and writes the file; one thread at a time.
 
     Args:
-        chronicle: the timelines.
+        timelines: those of all mints.
         path: the file.
         monotonic_s: seconds that only measure durations.
     """
 
     def __init__(
         self,
-        chronicle: Chronicle,
+        timelines: Timeline,
         path: Path,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._chronicle = chronicle
+        self._timelines = timelines
         self._path = path
         self._monotonic_s = monotonic_s
         self._saved_s = monotonic_s()
@@ -47,7 +47,7 @@ class Timelines:
     def load(self) -> None:
         """Take up what an earlier process has left; a file that is damaged is left out."""
         try:
-            self._chronicle.restore(self._path.read_bytes())
+            self._timelines.restore(self._path.read_bytes())
         except FileNotFoundError:
             return
         except (OSError, msgspec.DecodeError) as error:
@@ -62,6 +62,6 @@ class Timelines:
         """Write the file anew; on a disk that takes nothing the one before stays."""
         self._saved_s = self._monotonic_s()
         try:
-            replace_file(self._path, self._chronicle.encode())
+            replace_file(self._path, self._timelines.encode())
         except OSError as error:
             self._log.warning("timelines_not_written", file=str(self._path), cause=str(error))

@@ -19,7 +19,7 @@ from actors.audit.facts import Extent, released_us, set_back_us
 from actors.audit.run import JOURNAL, Question, audit
 from actors.audit.state import sentence
 from actors.domain import LAMPORTS_PER_SOL, US_PER_SECOND
-from actors.runtime import Actor, Message, SettingsChanged
+from actors.runtime import Actor, SettingsChanged, ToSelf
 from db.audit import AuditQueries
 from db.errors import DatabaseError
 from db.pool import connect
@@ -27,7 +27,7 @@ from db.pool import connect
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from actors.audit.report import Report
+    from actors.audit.report import AuditReport
     from actors.audit.state import AuditorState
     from actors.runtime import Context
     from db.pool import Connection
@@ -43,10 +43,8 @@ _LOGGED: Final = 5
 """Differences logged of one round."""
 
 
-class _RoundDue(Message, frozen=True):
+class _RoundDue(ToSelf, frozen=True):
     """It is time to look again. To oneself, data lane."""
-
-    internal: ClassVar[bool] = True
 
 
 class AuditorActor(Actor):
@@ -161,7 +159,7 @@ class AuditorActor(Actor):
             full_sol=settings.sol_reserves_full,
         )
 
-    def _tell(self, report: Report) -> None:
+    def _tell(self, report: AuditReport) -> None:
         for verdict, windows in report.counts.items():
             self.context.telemetry.audit_windows.labels(verdict=verdict.value).inc(windows)
         now_us = self.context.now_us()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from actors.audit.figures import Difference, Row, differences, figures_of
-from actors.audit.report import Finding, Report, Verdict
+from actors.audit.figures import FigureDifference, Row, differences, figures_of
+from actors.audit.report import AuditFinding, AuditReport, AuditVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ Span = tuple[int, int]
 Spans = dict[str, tuple[Span, ...]]
 
 
-class Rules(msgspec.Struct, frozen=True):
+class AuditRules(msgspec.Struct, frozen=True):
     """What was asked for, and the settings that figures are measured by."""
 
     since_us: int
@@ -76,7 +76,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """Windows of the tables of conflicts and of rows ahead of the clock."""
 
 
-class _Held:
+class _CountedTrade:
     """A row and the trades of its window."""
 
     __slots__ = ("overlaps", "row", "trades")
@@ -88,7 +88,7 @@ class _Held:
         self.trades: list[SeenTrade] = []
 
 
-class _Book:
+class _MintAccount:
     """One mint."""
 
     __slots__ = (
@@ -107,7 +107,7 @@ class _Book:
         self.ends_us: int | None = None
         """From here on the tracker takes nothing more, as its coin has left the curve."""
         self.rows_end_us = 0
-        self.rows: list[_Held] = []
+        self.rows: list[_CountedTrade] = []
         self.loose: list[SeenTrade] = []
         """In no row."""
         self.recent: OrderedDict[bytes, int] = OrderedDict()
@@ -127,25 +127,25 @@ class _Book:
         while self.recent and next(iter(self.recent.values())) < at_us:
             self.recent.popitem(last=False)
 
-    def spanning(self, at_us: int) -> list[_Held]:
+    def spanning(self, at_us: int) -> list[_CountedTrade]:
         return [held for held in self.rows if held.row.start_us <= at_us < held.row.end_us]
 
 
-class Books:
+class Accounts:
     """See the module's docstring."""
 
-    def __init__(self, rules: Rules, evidence: Evidence, report: Report) -> None:
+    def __init__(self, rules: AuditRules, evidence: Evidence, report: AuditReport) -> None:
         self._rules = rules
         self._evidence = evidence
         self._report = report
-        self._books: dict[str, _Book] = {}
+        self._books: dict[str, _MintAccount] = {}
         self._gaps: list[Span] = []
         self._left_out_us: set[int] = set()
 
-    def _book(self, mint: str) -> _Book:
+    def _book(self, mint: str) -> _MintAccount:
         book = self._books.get(mint)
         if book is None:
-            book = self._books[mint] = _Book(tracked=mint in self._evidence.tracked)
+            book = self._books[mint] = _MintAccount(tracked=mint in self._evidence.tracked)
         return book
 
     # What comes in.
@@ -155,7 +155,7 @@ class Books:
         for row in rows:
             book = self._book(row.mint)
             overlaps = book.rows_end_us if row.start_us < book.rows_end_us else None
-            book.rows.append(_Held(row, overlaps))
+            book.rows.append(_CountedTrade(row, overlaps))
             book.rows_end_us = max(book.rows_end_us, row.end_us)
         for mint, creator in creators.items():
             book = self._book(mint)
@@ -178,7 +178,7 @@ class Books:
         else:
             book.migrated_us = at_us
 
-    def _take_trade(self, book: _Book, trade: SeenTrade) -> None:
+    def _take_trade(self, book: _MintAccount, trade: SeenTrade) -> None:
         if book.knows(trade):
             self._report.duplicates += 1
             return
@@ -190,7 +190,7 @@ class Books:
         if book.tracked:
             self._make_due(book, trade)
 
-    def _make_due(self, book: _Book, trade: SeenTrade) -> None:
+    def _make_due(self, book: _MintAccount, trade: SeenTrade) -> None:
         if book.ends_us is not None and trade.at_us >= book.ends_us:
             return
         trade.due = True
@@ -244,13 +244,13 @@ class Books:
         """The frame of this instant failed each time it was replayed."""
         self._left_out_us.add(at_us)
 
-    def _forgive_the_last(self, mint: str, book: _Book, at_us: int) -> None:
+    def _forgive_the_last(self, mint: str, book: _MintAccount, at_us: int) -> None:
         from_us = max(at_us - ENDING_US, book.rows_end_us)
         for trade in book.loose:
             if trade.due and trade.at_us >= from_us:
                 trade.due = False
                 self._say_trade(
-                    mint, trade, (Verdict.UNCHECKED, "its tracker ended about that time")
+                    mint, trade, (AuditVerdict.UNCHECKED, "its tracker ended about that time")
                 )
 
     # Verdicts.
@@ -277,22 +277,24 @@ class Books:
             return True
         if trade.due:
             was_moved = trade.at_us <= self._rules.set_back_us
-            said = (Verdict.UNCHECKED, _SET_BACK) if was_moved else self._explanation(mint, trade)
+            said = (
+                (AuditVerdict.UNCHECKED, _SET_BACK) if was_moved else self._explanation(mint, trade)
+            )
             self._say_trade(mint, trade, said)
             return False
         return trade.at_us >= before_us - CACHED_US
 
-    def _judge_row(self, held: _Held, book: _Book, position_us: int) -> None:
+    def _judge_row(self, held: _CountedTrade, book: _MintAccount, position_us: int) -> None:
         row, mint = held.row, held.row.mint
         unchecked = self._why_unchecked(row)
         if unchecked:
-            self._say_row(Verdict.UNCHECKED, held, unchecked)
+            self._say_row(AuditVerdict.UNCHECKED, held, unchecked)
         elif held.overlaps is not None:
-            self._say_row(Verdict.OVERLAP, held, "its window lies over another row's")
+            self._say_row(AuditVerdict.OVERLAP, held, "its window lies over another row's")
         elif not held.trades and row.end_us > position_us:
-            self._say_row(Verdict.UNCHECKED, held, "its window reaches past the journal's end")
+            self._say_row(AuditVerdict.UNCHECKED, held, "its window reaches past the journal's end")
         elif not held.trades:
-            self._say_row(Verdict.EXTRA, held, "the journal has no trade of this window")
+            self._say_row(AuditVerdict.EXTRA, held, "the journal has no trade of this window")
         else:
             self._compare(held, book, is_set_aside=(row.start_us, row.end_us) in self._aside(mint))
 
@@ -305,44 +307,46 @@ class Books:
             return "the journal does not hold all of its window"
         return None
 
-    def _compare(self, held: _Held, book: _Book, *, is_set_aside: bool) -> None:
+    def _compare(self, held: _CountedTrade, book: _MintAccount, *, is_set_aside: bool) -> None:
         due = [trade for trade in held.trades if trade.due]
         if not self._differences(held, due, book) or not self._differences(held, held.trades, book):
-            self._say_row(Verdict.OK, held, "")
+            self._say_row(AuditVerdict.OK, held, "")
             return
         kept = [trade for trade in due if not self._is_given_up(held.row.mint, trade)]
         if len(kept) < len(due) and not self._differences(held, kept, book):
             gone = f"{len(due) - len(kept)} of its trades are dead letters"
-            self._say_row(Verdict.EXPLAINED, held, gone)
+            self._say_row(AuditVerdict.EXPLAINED, held, gone)
         elif is_set_aside:
-            self._say_row(Verdict.EXPLAINED, held, "another candle of it is kept as a conflict")
+            self._say_row(
+                AuditVerdict.EXPLAINED, held, "another candle of it is kept as a conflict"
+            )
         else:
             found = self._differences(held, due or held.trades, book)
             columns = ", ".join(each.column for each in found)
-            self._say_row(Verdict.DIFFERENT, held, f"says something else in {columns}", found)
+            self._say_row(AuditVerdict.DIFFERENT, held, f"says something else in {columns}", found)
 
     def _differences(
-        self, held: _Held, trades: list[SeenTrade], book: _Book
-    ) -> tuple[Difference, ...]:
+        self, held: _CountedTrade, trades: list[SeenTrade], book: _MintAccount
+    ) -> tuple[FigureDifference, ...]:
         computed = figures_of(
             trades, creator=book.creator, whale_lamports=self._rules.whale_lamports
         )
         return differences(held.row, computed)
 
-    def _explanation(self, mint: str, trade: SeenTrade) -> tuple[Verdict, str]:
+    def _explanation(self, mint: str, trade: SeenTrade) -> tuple[AuditVerdict, str]:
         """Say why a trade that is due is in no row."""
         evidence = self._evidence
         if self._is_given_up(mint, trade) or _lies_in(trade, evidence.dead_windows.get(mint)):
-            return Verdict.EXPLAINED, "is a dead letter"
+            return AuditVerdict.EXPLAINED, "is a dead letter"
         if _lies_in(trade, self._aside(mint)):
-            return Verdict.EXPLAINED, "lies in a candle that was set aside"
+            return AuditVerdict.EXPLAINED, "lies in a candle that was set aside"
         if _lies_in(trade, evidence.spooled.get(mint)):
-            return Verdict.PENDING, "waits on disk for the database"
+            return AuditVerdict.PENDING, "waits on disk for the database"
         if trade.at_us >= evidence.released_us:
-            return Verdict.PENDING, "is on its way"
+            return AuditVerdict.PENDING, "is on its way"
         if not evidence.rows_readable:
-            return Verdict.UNCHECKED, "the database does not answer"
-        return Verdict.MISSING, "is in no row"
+            return AuditVerdict.UNCHECKED, "the database does not answer"
+        return AuditVerdict.MISSING, "is in no row"
 
     def _is_given_up(self, mint: str, trade: SeenTrade) -> bool:
         dead = self._evidence.dead_trades.get(mint, frozenset())
@@ -357,25 +361,31 @@ class Books:
     # What goes out.
 
     def _say_row(
-        self, verdict: Verdict, held: _Held, reason: str, found: tuple[Difference, ...] = ()
+        self,
+        verdict: AuditVerdict,
+        held: _CountedTrade,
+        reason: str,
+        found: tuple[FigureDifference, ...] = (),
     ) -> None:
         row = held.row
         if not self._rules.since_us < row.end_us <= self._rules.until_us:
             return
         self._report.add(
-            Finding(verdict, row.mint, row.start_us, row.end_us, len(held.trades), reason, found)
+            AuditFinding(
+                verdict, row.mint, row.start_us, row.end_us, len(held.trades), reason, found
+            )
         )
 
-    def _say_trade(self, mint: str, trade: SeenTrade, said: tuple[Verdict, str]) -> None:
+    def _say_trade(self, mint: str, trade: SeenTrade, said: tuple[AuditVerdict, str]) -> None:
         if not self._rules.since_us <= trade.at_us < self._rules.until_us:
             return
         verdict, reason = said
         self._report.add(
-            Finding(verdict, mint, trade.at_us, trade.at_us + 1, 1, reason, is_run=True)
+            AuditFinding(verdict, mint, trade.at_us, trade.at_us + 1, 1, reason, is_run=True)
         )
 
 
-def _end(book: _Book, at_us: int) -> None:
+def _end(book: _MintAccount, at_us: int) -> None:
     """The coin has left its curve: its window is the last, without one it ends at once."""
     if book.ends_us is None:
         spanning = book.spanning(at_us - 1) or book.spanning(at_us)

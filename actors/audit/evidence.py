@@ -72,7 +72,7 @@ def _note_candle(payload: bytes, found: dict[str, list[Span]]) -> None:
         found.setdefault(candle["mint"], []).append(span)
 
 
-class DeadLetters(msgspec.Struct, frozen=True):
+class DeadLetterTotals(msgspec.Struct, frozen=True):
     """What the file of dead letters says, by mint."""
 
     windows: dict[str, tuple[Span, ...]] = {}
@@ -82,7 +82,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
 
 def dead_letters(
     state_dir: Path, remarks: list[str], mints: Sequence[str] | None = None
-) -> Generator[None, None, DeadLetters]:
+) -> Generator[None, None, DeadLetterTotals]:
     """Read both files of dead letters; a line that is damaged, or half written, is left out.
 
     Args:
@@ -108,7 +108,7 @@ def dead_letters(
                 for mint, start_us, end_us in letter["windows"]:
                     if wanted is None or mint in wanted:
                         windows.setdefault(mint, []).append((start_us, end_us))
-    return DeadLetters(
+    return DeadLetterTotals(
         {mint: tuple(spans) for mint, spans in windows.items()},
         {mint: frozenset(keys) for mint, keys in trades.items()},
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.journal.reader import DAMAGE
-from actors.journal.records import Fact, decode
+from actors.journal.records import FactRecord, decode
 from actors.journal.segments import list_segments, open_to_read
 from actors.journal.set_back import SET_BACK
 
@@ -75,13 +75,13 @@ def set_back_us(folder: Path) -> Generator[None, None, int]:
     return found_us
 
 
-def number(fact: Fact, name: str) -> int:
+def number(fact: FactRecord, name: str) -> int:
     """Give a detail that is a number; 0: there is none."""
     value = fact.details.get(name)
     return value if isinstance(value, int) else 0
 
 
-def _released_by(fact: Fact) -> int:
+def _released_by(fact: FactRecord) -> int:
     match fact.name:
         case "released":
             return number(fact, "before_us")
@@ -92,7 +92,7 @@ def _released_by(fact: Fact) -> int:
             return 0
 
 
-def _facts(folder: Path, segment: Segment) -> Iterator[Fact | None]:
+def _facts(folder: Path, segment: Segment) -> Iterator[FactRecord | None]:
     """Walk the facts of a segment, and give None after every 1,024 lines."""
     try:
         file = open_to_read(folder, segment)
@@ -101,7 +101,7 @@ def _facts(folder: Path, segment: Segment) -> Iterator[Fact | None]:
         with file:
             for count, line in enumerate(file, 1):
                 record = decode(line) if line.startswith(_START) else None
-                if isinstance(record, Fact):
+                if isinstance(record, FactRecord):
                     yield record
                 if count % _STEP_LINES == 0:
                     yield None

@@ -36,7 +36,7 @@ class Row(msgspec.Struct, frozen=True):
     """Whose numbers its trades have; None: a row of version 0.1.0, or nobody knows."""
 
 
-class Difference(msgspec.Struct, frozen=True):
+class FigureDifference(msgspec.Struct, frozen=True):
     """One column in which a row is wrong, both values as text."""
 
     column: str
@@ -98,10 +98,10 @@ def _of_whales(buys: list[int], sells: list[int], whale_lamports: int) -> dict[s
     }
 
 
-def differences(row: Row, computed: dict[str, Value]) -> tuple[Difference, ...]:
+def differences(row: Row, computed: dict[str, Value]) -> tuple[FigureDifference, ...]:
     """Name the columns in which a row does not say what was computed; one lamport matters."""
     found = [
-        Difference(column, _shown(column, row.values.get(column)), _shown(column, value))
+        FigureDifference(column, _shown(column, row.values.get(column)), _shown(column, value))
         for column, value in computed.items()
         if row.values.get(column) != value
     ]
@@ -111,16 +111,16 @@ def differences(row: Row, computed: dict[str, Value]) -> tuple[Difference, ...]:
     return (*found, window) if window else tuple(found)
 
 
-def _wrong_window(row: Row) -> Difference | None:
+def _wrong_window(row: Row) -> FigureDifference | None:
     """Check that the window lies within one cell of its interval's grid, in UTC."""
     if not row.interval_seconds or row.interval_seconds < 0:
-        return Difference("interval_seconds", _shown("", row.interval_seconds), "at least 1")
+        return FigureDifference("interval_seconds", _shown("", row.interval_seconds), "at least 1")
     cell_us = row.interval_seconds * US_PER_SECOND
     cell_start_us = (row.end_us - 1) // cell_us * cell_us
     if cell_start_us <= row.start_us < row.end_us:
         return None
     cell = f"a cell of a grid of {row.interval_seconds} s"
-    return Difference(
+    return FigureDifference(
         "interval_seconds", f"{row.interval_seconds} s", f"the window is not in {cell}"
     )
 

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
-from actors.audit.figures import Difference
+from actors.audit.figures import FigureDifference
 
 KEPT: Final = 1_000
 """Findings kept of each verdict; counts go on past it."""
 
 
-class Verdict(StrEnum):
+class AuditVerdict(StrEnum):
     """What became of a window, or of a run of trades in no window."""
 
     OK = "ok"
@@ -34,32 +34,37 @@ class Verdict(StrEnum):
     """The journal does not hold all of it."""
 
 
-WRONG: Final = (Verdict.MISSING, Verdict.DIFFERENT, Verdict.OVERLAP, Verdict.EXTRA)
+WRONG: Final = (
+    AuditVerdict.MISSING,
+    AuditVerdict.DIFFERENT,
+    AuditVerdict.OVERLAP,
+    AuditVerdict.EXTRA,
+)
 """Worst first; each is an unexplained difference."""
-CHECKED: Final = (Verdict.OK, *WRONG, Verdict.EXPLAINED)
-ORDER: Final = (*WRONG, Verdict.EXPLAINED, Verdict.PENDING, Verdict.UNCHECKED)
+CHECKED: Final = (AuditVerdict.OK, *WRONG, AuditVerdict.EXPLAINED)
+ORDER: Final = (*WRONG, AuditVerdict.EXPLAINED, AuditVerdict.PENDING, AuditVerdict.UNCHECKED)
 
 
-class Finding(msgspec.Struct):
+class AuditFinding(msgspec.Struct):
     """One window, or one run of trades of a mint, with its verdict and the reason in words."""
 
-    verdict: Verdict
+    verdict: AuditVerdict
     mint: str
     start_us: int
     end_us: int
     trades: int
     reason: str
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[FigureDifference, ...] = ()
     is_run: bool = False
     """Trades in no window; of two runs that follow each other one is made."""
 
 
-class Report:
+class AuditReport:
     """Counts and findings of one audit. Bounded: `KEPT` findings of each verdict but ok."""
 
     def __init__(self) -> None:
-        self.counts: Counter[Verdict] = Counter()
-        self.findings: dict[Verdict, list[Finding]] = {verdict: [] for verdict in ORDER}
+        self.counts: Counter[AuditVerdict] = Counter()
+        self.findings: dict[AuditVerdict, list[AuditFinding]] = {verdict: [] for verdict in ORDER}
         self.duplicates = 0
         """Trades that came again, and count once."""
         self.from_us: int | None = None
@@ -67,7 +72,7 @@ class Report:
         self.to_us: int | None = None
         self.remarks: list[str] = []
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: AuditFinding) -> None:
         """Count a finding and keep it; a run of trades goes on where the last one of it ended."""
         kept = self.findings.get(finding.verdict)
         if kept is not None and kept and _continues(kept[-1], finding):
@@ -81,7 +86,7 @@ class Report:
     def leave_unchecked(self, rows: int) -> None:
         """Count rows whose windows ended before the journal begins."""
         if rows:
-            self.counts[Verdict.UNCHECKED] += rows
+            self.counts[AuditVerdict.UNCHECKED] += rows
             self.remarks.append(f"{rows:,} windows ended before the journal begins")
 
     @property
@@ -94,12 +99,12 @@ class Report:
         """Windows and runs that nothing explains."""
         return sum(self.counts[verdict] for verdict in WRONG)
 
-    def worst(self) -> list[Finding]:
+    def worst(self) -> list[AuditFinding]:
         """List what is kept, worst first."""
         return [finding for verdict in ORDER for finding in self.findings[verdict]]
 
 
-def _continues(last: Finding, finding: Finding) -> bool:
+def _continues(last: AuditFinding, finding: AuditFinding) -> bool:
     """Say whether both are runs of trades of one mint for one reason; windows never merge."""
     return (
         last.is_run
@@ -109,7 +114,7 @@ def _continues(last: Finding, finding: Finding) -> bool:
     )
 
 
-def shown(finding: Finding) -> dict[str, Any]:
+def shown(finding: AuditFinding) -> dict[str, Any]:
     """Write a finding for JSON."""
     found: dict[str, Any] = {
         "mint": finding.mint,

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from actors.audit.books import LAG_US, MEMORY_US, US_PER_SECOND, Books, Evidence, Rules
+from actors.audit.books import LAG_US, MEMORY_US, US_PER_SECOND, Accounts, AuditRules, Evidence
 from actors.audit.evidence import dead_letters, spooled_windows
 from actors.audit.facts import Extent, number, released_us, set_back_us
 from actors.audit.figures import Row
 from actors.audit.reading import read_frame
-from actors.audit.report import Report
+from actors.audit.report import AuditReport
 from actors.journal.numbering import read_name
 from actors.journal.reader import JournalReader
-from actors.journal.records import Fact, Frame
+from actors.journal.records import FactRecord, FrameRecord
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -96,7 +96,7 @@ class Question(msgspec.Struct, frozen=True):
 
 def audit(
     state_dir: Path, rows: Rows | None, question: Question, *, extent: Extent | None = None
-) -> Generator[None, None, Report]:
+) -> Generator[None, None, AuditReport]:
     """Audit in steps; give the report at the end.
 
     Args:
@@ -123,16 +123,16 @@ class _Run:
         self._rows = rows
         self._question = question
         self._reader = JournalReader(self._folder)
-        self._report = Report()
+        self._report = AuditReport()
         self._needles = frozenset(mint.encode() for mint in question.mints or ())
         self._loaded_us = 0
         """Rows that begin earlier were read."""
         self._position_us = 0
         self._damages = 0
         self._asked: set[str] = set()
-        self._books = Books(self._rules(0, 0), Evidence(), self._report)
+        self._books = Accounts(self._rules(0, 0), Evidence(), self._report)
 
-    def steps(self, extent: Extent | None) -> Generator[None, None, Report]:
+    def steps(self, extent: Extent | None) -> Generator[None, None, AuditReport]:
         reach_us = self._reach_us()
         begin_us = max(0, self._question.since_us - MEMORY_US - reach_us)
         first_us = self._first_us()
@@ -143,7 +143,7 @@ class _Run:
             released = yield from released_us(self._folder, begin_us)
             extent = Extent(released, (yield from set_back_us(self._folder)))
         evidence = yield from self._evidence(extent.released_us, begin_us)
-        self._books = Books(self._rules(covered_us, extent.set_back_us), evidence, self._report)
+        self._books = Accounts(self._rules(covered_us, extent.set_back_us), evidence, self._report)
         self._report.from_us = max(covered_us, self._question.since_us)
         self._begin_rows(covered_us)
         yield
@@ -157,7 +157,7 @@ class _Run:
             if record.at_us >= self._question.until_us + LAG_US:
                 break
             self._note_damage(record.at_us)
-            if isinstance(record, Frame) and record.at_us >= self._loaded_us:
+            if isinstance(record, FrameRecord) and record.at_us >= self._loaded_us:
                 self._books.settle(record.at_us)
                 yield
                 yield from self._load_through(record.at_us)
@@ -176,10 +176,10 @@ class _Run:
             return WINDOW_US
         return max(WINDOW_US, self._rows.longest_window_s() * US_PER_SECOND)
 
-    def _rules(self, covered_from_us: int, set_back_us: int) -> Rules:
+    def _rules(self, covered_from_us: int, set_back_us: int) -> AuditRules:
         question = self._question
         full_sol = question.initial_sol + _GRADUATION * question.full_sol
-        return Rules(
+        return AuditRules(
             since_us=question.since_us,
             until_us=question.until_us,
             whale_lamports=question.whale_lamports,
@@ -240,8 +240,8 @@ class _Run:
             self._damages = damages
             self._books.gap(self._position_us, at_us)
 
-    def _take(self, record: Frame | Fact) -> None:
-        if isinstance(record, Fact):
+    def _take(self, record: FrameRecord | FactRecord) -> None:
+        if isinstance(record, FactRecord):
             self._take_fact(record)
             self._position_us = max(self._position_us, record.at_us)
             return
@@ -277,7 +277,7 @@ class _Run:
         wanted = self._question.mints
         return None if wanted is None else sorted(wanted)
 
-    def _take_frame(self, frame: Frame) -> None:
+    def _take_frame(self, frame: FrameRecord) -> None:
         if self._question.mints is not None and not self._may_be_asked_for(frame.data):
             return
         seen = read_frame(frame.data, frame.seq, frame.at_us)
@@ -296,7 +296,7 @@ class _Run:
         wanted = self._question.mints
         return wanted is None or mint in wanted
 
-    def _take_fact(self, fact: Fact) -> None:
+    def _take_fact(self, fact: FactRecord) -> None:
         books, mint = self._books, fact.mint
         match fact.name:
             case "journal_gap":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from actors.audit.report import WRONG, Finding, Report, Verdict
+from actors.audit.report import WRONG, AuditFinding, AuditReport, AuditVerdict
 from actors.protocol.auditor import AuditStatus
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ REMEMBERED_US: Final = 3_600 * 1_000_000
 MOST_REMEMBERED: Final = 1_000
 _EXAMPLES: Final = 3
 
-Key = tuple[Verdict, str, int, int]
+Key = tuple[AuditVerdict, str, int, int]
 
 
 class AuditorState:
@@ -29,11 +29,11 @@ class AuditorState:
         self.set_back_us: int | None = None
         """Up to where the journal was set back; None: nobody has looked."""
         self._rounds = 0
-        self._counts: Counter[Verdict] = Counter()
+        self._counts: Counter[AuditVerdict] = Counter()
         self._checked = 0
-        self._wrong: dict[Key, tuple[int, Finding]] = {}
+        self._wrong: dict[Key, tuple[int, AuditFinding]] = {}
 
-    def take(self, report: Report, now_us: int) -> Iterator[Finding]:
+    def take(self, report: AuditReport, now_us: int) -> Iterator[AuditFinding]:
         """Count a round, and give the differences that are new."""
         self._rounds += 1
         self._counts += report.counts
@@ -54,14 +54,14 @@ class AuditorState:
         return AuditStatus(
             rounds=self._rounds,
             checked=self._checked,
-            ok=self._counts[Verdict.OK],
-            pending=self._counts[Verdict.PENDING],
-            explained=self._counts[Verdict.EXPLAINED],
-            unchecked=self._counts[Verdict.UNCHECKED],
-            missing=wrong[Verdict.MISSING],
-            different=wrong[Verdict.DIFFERENT],
-            overlap=wrong[Verdict.OVERLAP],
-            extra=wrong[Verdict.EXTRA],
+            ok=self._counts[AuditVerdict.OK],
+            pending=self._counts[AuditVerdict.PENDING],
+            explained=self._counts[AuditVerdict.EXPLAINED],
+            unchecked=self._counts[AuditVerdict.UNCHECKED],
+            missing=wrong[AuditVerdict.MISSING],
+            different=wrong[AuditVerdict.DIFFERENT],
+            overlap=wrong[AuditVerdict.OVERLAP],
+            extra=wrong[AuditVerdict.EXTRA],
             since_us=min((at for at, _ in self._wrong.values()), default=None),
             last_at_us=last_at_us,
             examples=tuple(sentence(finding) for finding in newest),
@@ -69,7 +69,7 @@ class AuditorState:
         )
 
 
-def sentence(finding: Finding) -> str:
+def sentence(finding: AuditFinding) -> str:
     """Write a difference for a person."""
     where = f"{finding.mint}, {finding.trades} trades from {finding.start_us} us on"
     return f"{finding.verdict.value}: {where}: {finding.reason}"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from actors.connection.address import AddressError, FeedAddress
 from actors.connection.live_source import LiveReader
-from actors.connection.pipeline import Dispatch, Journal, NoJournal
-from actors.connection.poller import LONGEST_WAIT_S, Waiter
+from actors.connection.pipeline import Journal, NoJournal, Pipeline
+from actors.connection.poller import LONGEST_WAIT_S, Poller
 from actors.connection.recovery import Recovery
 from actors.connection.replay_source import ReplayReader
-from actors.connection.router import Routing
+from actors.connection.router import Router
 from actors.domain import US_PER_SECOND
-from actors.journal.history import NO_HISTORY, History
+from actors.journal.history import NO_HISTORY, MintHistory
 from actors.protocol.connection import (
     GetFeed,
     GetRoute,
@@ -45,7 +45,7 @@ NEWS_AT_ONCE: Final = 1_000
 """After a loss there is news of every mint: a few milliseconds of notes between two slices."""
 
 
-class Reader(Protocol):
+class FeedReader(Protocol):
     """A source of frames, driven by the actor in turns."""
 
     def start(self) -> None:
@@ -88,24 +88,24 @@ class ConnectionActor(Actor):
         context: Context,
         state: ConnectionState,
         journal: Journal | None = None,
-        history: History | None = None,
+        history: MintHistory | None = None,
         *,
         make_tls_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         chance: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(context)
         self._state = state
-        self._dispatch = Dispatch(context, state, journal or NoJournal(), history or NO_HISTORY)
+        self._pipeline = Pipeline(context, state, journal or NoJournal(), history or NO_HISTORY)
         self._make_tls_context = make_tls_context
         self._chance = chance
-        self._waiter = Waiter(None)
-        self._reader: Reader | None = None
-        self._routing = Routing(context, state, self._dispatch)
-        self._recovery = Recovery(context, state, self._dispatch, history or NO_HISTORY)
+        self._poller = Poller(None)
+        self._reader: FeedReader | None = None
+        self._router = Router(context, state, self._pipeline)
+        self._recovery = Recovery(context, state, self._pipeline, history or NO_HISTORY)
 
     def on_start(self) -> None:
         """Make the reader; go on reading when another instance was."""
-        self._waiter = Waiter(_wakeup_fd(self.context))
+        self._poller = Poller(_wakeup_fd(self.context))
         self._reader = self._make_reader()
         if self._reader is None:
             return
@@ -131,7 +131,7 @@ class ConnectionActor(Actor):
             case RouteMint():
                 self._route(message)
             case UnrouteMint(mint=mint, ended=ended):
-                self._routing.close(mint, ended=ended)
+                self._router.close(mint, ended=ended)
             case WatchMint(mint=mint):
                 self._state.subscriptions.watch(mint)
             case UnwatchMint(mint=mint, from_seq=from_seq):
@@ -141,11 +141,11 @@ class ConnectionActor(Actor):
             case StartReading():
                 self._start()
             case ReleaseJournal(before_us=before_us):
-                self._dispatch.release(before_us)
+                self._pipeline.release(before_us)
             case StopReading():
                 self._stop_reading()
             case GetFeed():
-                return self._dispatch.report()
+                return self._pipeline.report()
             case GetRoute(mint=mint):
                 return self._report_route(mint)
             case SettingsChanged():
@@ -159,13 +159,13 @@ class ConnectionActor(Actor):
     def poll(self) -> None:
         """Let the reader do one slice of work, and publish the report."""
         if self._reader is None or not (self._state.is_reading or self._state.has_stopped):
-            self._waiter.wait(LONGEST_WAIT_S)
+            self._poller.wait(LONGEST_WAIT_S)
         else:
             self._recover()
-            self._routing.tend()
+            self._router.tend()
             self._reader.turn()
             self._note_subscriptions()
-        self._dispatch.publish()
+        self._pipeline.publish()
 
     def _note_subscriptions(self) -> None:
         for mint, news in self._state.subscriptions.take_news(NEWS_AT_ONCE):
@@ -182,20 +182,20 @@ class ConnectionActor(Actor):
     # What messages do.
 
     def _route(self, route: RouteMint) -> None:
-        self._routing.open(route)
+        self._router.open(route)
         if self._reader is not None and not self._state.has_stopped:
             self._reader.cover(route.mint)
 
     def _unwatch(self, mint: Mint, from_seq: int | None) -> None:
         if from_seq is not None:
-            self._dispatch.note_hand_over(mint, from_seq)
+            self._pipeline.note_hand_over(mint, from_seq)
         self._state.recent.discard(mint)
         self._state.subscriptions.unwatch(mint, self.context.monotonic_s())
 
     def _resubscribe(self, mint: Mint, *, in_doubt: bool) -> None:
         if self._state.subscriptions.repeat(mint, in_doubt=in_doubt):
-            self._dispatch.tell_coverage(
-                self._state.coverage.end(mint, self._dispatch.next_free_us)
+            self._pipeline.tell_coverage(
+                self._state.coverage.end(mint, self._pipeline.next_free_us)
             )
 
     def _start(self) -> None:
@@ -215,11 +215,11 @@ class ConnectionActor(Actor):
         state = self._state
         state.is_reading = False
         state.has_stopped = True
-        self._routing.begin_stop()
+        self._router.begin_stop()
         if self._reader is not None:
             self._reader.stop()
-        self._dispatch.publish(at_once=True)
-        self._routing.tend()
+        self._pipeline.publish(at_once=True)
+        self._router.tend()
 
     def _change_settings(self) -> None:
         """Take over what was copied; everything else is read from the settings at the time."""
@@ -254,25 +254,25 @@ class ConnectionActor(Actor):
 
     # The source.
 
-    def _make_reader(self) -> Reader | None:
+    def _make_reader(self) -> FeedReader | None:
         settings = self.context.settings
         path = settings.replay_path
         if path is not None:
-            self._dispatch.source = str(path)
-            return ReplayReader(self.context, self._state, self._dispatch, path, self._waiter)
+            self._pipeline.source = str(path)
+            return ReplayReader(self.context, self._state, self._pipeline, path, self._poller)
         key = settings.pumpportal_api_key
         try:
             address = FeedAddress(settings.ws_uri, key.get_secret_value() if key else None)
         except AddressError as error:
             self._refuse_to_read(str(error))
             return None
-        self._dispatch.source = address.shown
+        self._pipeline.source = address.shown
         return LiveReader(
             self.context,
             self._state,
-            self._dispatch,
+            self._pipeline,
             address,
-            self._waiter,
+            self._poller,
             chance=self._chance,
             make_context=self._make_tls_context,
         )
@@ -282,7 +282,7 @@ class ConnectionActor(Actor):
         self._state.last_error = reason
         self.context.log.error("feed_misconfigured", reason=reason)
         if self._state.status.lost(reason, self.context.now_us()):
-            self._dispatch.tell_status()
+            self._pipeline.tell_status()
 
 
 def _wakeup_fd(context: Context) -> int | None:

@@ -38,13 +38,13 @@ _ACKS: Final = (
 )
 
 
-class Acknowledged(msgspec.Struct, frozen=True):
+class SubscriptionAcknowledged(msgspec.Struct, frozen=True):
     """One call was accepted."""
 
     ack: Ack
 
 
-class Refused(msgspec.Struct, frozen=True):
+class SubscriptionRefused(msgspec.Struct, frozen=True):
     """The server delivers no trades."""
 
     text: str
@@ -59,18 +59,18 @@ class Complaint(msgspec.Struct, frozen=True):
     is_error: bool
 
 
-Meaning = Acknowledged | Refused | Complaint
+Meaning = SubscriptionAcknowledged | SubscriptionRefused | Complaint
 
 
 def meaning_of(control: ControlFrame) -> Meaning:
     """Classify a control frame by its text; a refusal wins over everything else."""
     text = control.text.casefold()
     if any(mark in text for mark in _REFUSALS):
-        return Refused(control.text, answers_call=_TRADE_CALL in text)
+        return SubscriptionRefused(control.text, answers_call=_TRADE_CALL in text)
     if not control.is_error:
         for beginning, ack in _ACKS:
             if text.lstrip().startswith(beginning):
-                return Acknowledged(ack)
+                return SubscriptionAcknowledged(ack)
     return Complaint(control.text, is_error=control.is_error)
 
 

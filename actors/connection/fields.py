@@ -21,6 +21,8 @@ MAX_MINT_CHARACTERS: Final = 64
 
 _PRODUCT_ERROR: Final = 2.0**-52
 """Twice the largest relative error of one product of doubles."""
+_MIDDLE: Final = 0.5
+"""Between two integers; a product that may have passed it is rounded as a decimal."""
 
 _CURVE_INITIAL_LAMPORTS: Final = 30 * LAMPORTS_PER_SOL
 """Virtual SOL of a fresh curve of pump.fun: a constant of the protocol, none of it real."""
@@ -30,7 +32,7 @@ _PRODUCT_TOLERANCE: Final = 1_000_000
 """The product may be off by this part: reserves are printed rounded."""
 
 
-class Reason(StrEnum):
+class RejectReason(StrEnum):
     """Why a frame was rejected."""
 
     TOO_LARGE = "too_large"
@@ -44,9 +46,9 @@ class Reason(StrEnum):
 
 
 class RejectedError(Exception):
-    """A frame cannot be used; never leaves `frames.decode`."""
+    """A frame cannot be used; never leaves `decoder.decode`."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: RejectReason) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -57,7 +59,7 @@ def amount_of(value: object) -> float | None:
         return None
     number = _number(value)
     if number is None:
-        reject(Reason.BAD_AMOUNT)
+        reject(RejectReason.BAD_AMOUNT)
     return number
 
 
@@ -79,22 +81,27 @@ def _number(value: object) -> float | None:
 def lamports(sol: float) -> int:
     """Round an amount in SOL; one outside `0 <= SOL < 1e7` is rejected."""
     if not 0 <= sol < MAX_SOL:
-        reject(Reason.BAD_AMOUNT)
-    return _rounded(sol, LAMPORTS_PER_SOL, 9)
+        reject(RejectReason.BAD_AMOUNT)
+    # These lines stand twice: four amounts of every trade come by, and a call costs as much again.
+    product = sol * LAMPORTS_PER_SOL
+    nearest = round(product)
+    if abs(product - nearest) + product * _PRODUCT_ERROR < _MIDDLE:
+        return nearest
+    return _rounded_exactly(sol, 9)
 
 
 def units(tokens: float) -> int:
     """Round an amount in tokens to base units; one outside `0 <= tokens < 1e12` is rejected."""
     if not 0 <= tokens < MAX_TOKENS:
-        reject(Reason.BAD_AMOUNT)
-    return _rounded(tokens, UNITS_PER_TOKEN, 6)
-
-
-def _rounded(amount: float, scale: int, decimals: int) -> int:
-    product = amount * scale
+        reject(RejectReason.BAD_AMOUNT)
+    product = tokens * UNITS_PER_TOKEN
     nearest = round(product)
-    if abs(product - nearest) + product * _PRODUCT_ERROR < 0.5:  # noqa: PLR2004 - the middle
+    if abs(product - nearest) + product * _PRODUCT_ERROR < _MIDDLE:
         return nearest
+    return _rounded_exactly(tokens, 6)
+
+
+def _rounded_exactly(amount: float, decimals: int) -> int:
     return int(Decimal(repr(amount)).scaleb(decimals).to_integral_value(ROUND_HALF_EVEN))
 
 
@@ -124,7 +131,7 @@ def mint_of(value: object) -> Mint:
         or not value.isprintable()
         or " " in value
     ):
-        reject(Reason.BAD_MINT)
+        reject(RejectReason.BAD_MINT)
     return Mint(value)
 
 
@@ -132,7 +139,7 @@ def identifier(value: object, limit: int) -> str:
     """Read a text that must be there, cleaned and cut to `limit` characters."""
     text = clean_text(value, limit) if isinstance(value, str) else ""
     if not text:
-        reject(Reason.BAD_FIELD)
+        reject(RejectReason.BAD_FIELD)
     return text
 
 
@@ -142,6 +149,6 @@ def optional_text(obj: dict[str, Any], name: str, limit: int) -> str:
     return clean_text(value, limit) if isinstance(value, str) else ""
 
 
-def reject(reason: Reason) -> NoReturn:
+def reject(reason: RejectReason) -> NoReturn:
     """Give the frame up."""
     raise RejectedError(reason)

@@ -13,8 +13,8 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from actors.connection.poller import LONGEST_WAIT_S
-from actors.connection.status_rules import Standing
-from actors.connection.websocket import MAX_ABANDONED, Dial, DialFailure, Session
+from actors.connection.status_rules import StatusRules
+from actors.connection.websocket import MAX_ABANDONED, Dial, DialFailure, WebSocketSession
 from actors.domain import FeedState
 from actors.protocol.connection import _Dialled
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.connection.address import FeedAddress
-    from actors.connection.partition import Arrived
-    from actors.connection.pipeline import Dispatch
-    from actors.connection.poller import Waiter
+    from actors.connection.calls import Outgoing
+    from actors.connection.partition import RawFrame
+    from actors.connection.pipeline import Pipeline
+    from actors.connection.poller import Poller
     from actors.connection.state import ConnectionState
-    from actors.connection.subscriptions import Outgoing
     from actors.domain import Mint
     from actors.runtime import Context
 
@@ -44,22 +44,22 @@ class LiveReader:
         self,
         context: Context,
         state: ConnectionState,
-        dispatch: Dispatch,
+        pipeline: Pipeline,
         address: FeedAddress,
-        waiter: Waiter,
+        poller: Poller,
         *,
         chance: Callable[[], float],
         make_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
         self._context = context
         self._state = state
-        self._dispatch = dispatch
+        self._pipeline = pipeline
         self._address = address
-        self._waiter = waiter
+        self._poller = poller
         self._chance = chance
         self._make_context = make_context
-        self._standing = Standing(context, state, dispatch, address)
-        self._session: Session | None = None
+        self._status_rules = StatusRules(context, state, pipeline, address)
+        self._session: WebSocketSession | None = None
         self._dial: Dial | None = None
         self._abandoned: list[Dial] = []
         self._dial_s = 0.0
@@ -94,7 +94,7 @@ class LiveReader:
                 self._context.monotonic_s() + self._context.settings.ws_close_timeout
             )
         if state.status.stopped(self._context.now_us()):
-            self._dispatch.tell_status()
+            self._pipeline.tell_status()
 
     def release(self) -> None:
         """Close everything at once."""
@@ -106,7 +106,7 @@ class LiveReader:
 
     def cover(self, mint: Mint) -> None:
         """Tell the tracker of a routed mint that it is covered, if it is."""
-        self._standing.cover(mint)
+        self._status_rules.cover(mint)
 
     # Turns.
 
@@ -122,11 +122,11 @@ class LiveReader:
     def _turn_closing(self) -> None:
         session = self._session
         if session is None:
-            self._waiter.wait(LONGEST_WAIT_S)
+            self._poller.wait(LONGEST_WAIT_S)
             return
-        self._waiter.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
+        self._poller.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
         # What still comes was asked not to be read: it is not counted as received.
-        session.read(lambda: 0, self._slice_clock())
+        session.read(self._slice_clock())
         if session.lost is not None or self._context.monotonic_s() >= self._close_deadline_s:
             session.close()
             self._session = None
@@ -136,27 +136,27 @@ class LiveReader:
         if self._session is None:
             # Without a connection this only forgets what nobody wants any more.
             self._state.subscriptions.due(self._context.monotonic_s())
-            self._waiter.wait(LONGEST_WAIT_S)
-        self._dispatch.advance(self._context.now_us())
+            self._poller.wait(LONGEST_WAIT_S)
+        self._pipeline.advance(self._context.now_us())
 
-    def _turn_open(self, session: Session) -> None:
+    def _turn_open(self, session: WebSocketSession) -> None:
         if self._is_congested():
-            self._waiter.wait(LONGEST_WAIT_S)
-            if self._dispatch.journal_is_full:
+            self._poller.wait(LONGEST_WAIT_S)
+            if self._pipeline.journal_is_full:
                 # Windows have to end all the same: only their rows set the journal free.
-                self._dispatch.advance(self._context.now_us())
+                self._pipeline.advance(self._context.now_us())
             return
         self._send_due(session)
         if not session.has_buffered:
-            self._waiter.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
-        arrived = session.read(self._dispatch.stamp, self._slice_clock())
-        if arrived:
-            self._take(arrived)
+            self._poller.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
+        frames = self._pipeline.stamped(session.read(self._slice_clock()))
+        if frames:
+            self._take(frames)
         if session.lost is not None:
             self._lose(session.lost)
         else:
             self._look_for_silence()
-        self._dispatch.advance(self._context.now_us())
+        self._pipeline.advance(self._context.now_us())
 
     def _slice_clock(self) -> Callable[[], bool]:
         monotonic_s = self._context.monotonic_s
@@ -178,7 +178,7 @@ class LiveReader:
 
     def _queued(self) -> int:
         """Count what waits to be handled; a full journal counts as more than can be borne."""
-        if self._dispatch.journal_is_full:
+        if self._pipeline.journal_is_full:
             return CONGESTED_AT + 1
         recovery = self._state.recovery
         return self._context.queued_events() + (len(recovery.pending) if recovery else 0)
@@ -192,7 +192,7 @@ class LiveReader:
                 self._begin_dial(now_s)
             return
         match self._dial.outcome():
-            case Session() as session:
+            case WebSocketSession() as session:
                 self._dial = None
                 self._open(session, now_s)
             case DialFailure() as failure:
@@ -215,7 +215,7 @@ class LiveReader:
             return
         self._dial_s = now_s
         if self._state.status.dialling(self._context.now_us()):
-            self._dispatch.tell_status()
+            self._pipeline.tell_status()
         tell_self = self._context.tell_self
         self._dial = Dial(
             self._address, DIAL_STEP_S, self._make_context, lambda: tell_self(_Dialled())
@@ -227,7 +227,7 @@ class LiveReader:
             self._abandoned.append(self._dial)
             self._dial = None
 
-    def _open(self, session: Session, now_s: float) -> None:
+    def _open(self, session: WebSocketSession, now_s: float) -> None:
         state, now_us = self._state, self._context.now_us()
         self._session = session
         self._opened_s = self._last_data_s = self._ping_sent_s = now_s
@@ -240,7 +240,7 @@ class LiveReader:
         state.has_connected = True
         self._context.log.info("feed_connected", source=self._address.shown)
         if state.status.opened(now_us):
-            self._dispatch.tell_status()
+            self._pipeline.tell_status()
 
     def _fail(self, failure: DialFailure) -> None:
         if failure.is_ban:
@@ -285,13 +285,13 @@ class LiveReader:
             has_changed = state.status.silent(reason, now_us)
         else:
             has_changed = state.status.lost(reason, now_us)
-        self._standing.react(has_changed=has_changed)
+        self._status_rules.react(has_changed=has_changed)
         since_us = state.last_frame_us or state.reading_since_us
         state.outage.open(since_us, f"{state.status.state.value}: {reason}")
 
     # Sending.
 
-    def _send_due(self, session: Session) -> None:
+    def _send_due(self, session: WebSocketSession) -> None:
         now_s = self._context.monotonic_s()
         for call in self._state.subscriptions.due(now_s):
             self._send(session, call)
@@ -302,7 +302,7 @@ class LiveReader:
                 self._send(session, probe)
         self._ping(session, now_s)
 
-    def _send(self, session: Session, call: Outgoing) -> None:
+    def _send(self, session: WebSocketSession, call: Outgoing) -> None:
         session.send(call.text)
         if call.keys:
             telemetry = self._context.telemetry
@@ -310,7 +310,7 @@ class LiveReader:
             telemetry.subscriptions_batched.inc(call.keys)
             telemetry.batch_size.set(call.keys)
 
-    def _ping(self, session: Session, now_s: float) -> None:
+    def _ping(self, session: WebSocketSession, now_s: float) -> None:
         if session.has_pong:
             session.has_pong = self._is_pong_due = False
         age_s = now_s - self._ping_sent_s
@@ -327,13 +327,15 @@ class LiveReader:
 
     # Reading.
 
-    def _take(self, arrived: list[Arrived]) -> None:
-        result = self._dispatch.deliver(arrived)
-        self._dispatch.tell(result)
-        self._bill(result.billed)
-        if result.first_data_us is not None:
-            self._note_data(result.first_data_us)
-        self._standing.read(result)
+    def _take(self, frames: list[RawFrame]) -> None:
+        """Send one slice on its way: decoded, sorted, journalled, routed, billed."""
+        batch = self._pipeline.partition(frames)
+        self._pipeline.journal(batch)
+        self._pipeline.route(batch)
+        self._bill(batch.billed)
+        if batch.first_data_us is not None:
+            self._note_data(batch.first_data_us)
+        self._status_rules.apply(batch)
 
     def _bill(self, frames: int) -> None:
         if not frames:
@@ -349,4 +351,4 @@ class LiveReader:
         now_s = self._context.monotonic_s()
         self._last_data_s = now_s
         self._state.backoff.data_arrived(now_s - self._opened_s)
-        self._dispatch.record_gap(self._state.outage.close(first_us))
+        self._pipeline.record_gap(self._state.outage.close(first_us))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.connection.decoder import decode
 from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
-from actors.journal.records import Frame
+from actors.journal.records import FrameRecord
 from actors.protocol.supervisor import tracker_name
 from actors.protocol.tracker import TradesArrived, TradesParked, TradesUnparked
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.connection.state import ConnectionState
-    from actors.journal.history import History
+    from actors.journal.history import MintHistory
     from actors.journal.records import Record
     from actors.runtime import Context
 
@@ -111,16 +111,12 @@ class _Walk:
 class Parking:
     """See the module's docstring. One for each instance of the actor; the state outlives it."""
 
-    def __init__(self, context: Context, state: ConnectionState, history: History) -> None:
+    def __init__(self, context: Context, state: ConnectionState, history: MintHistory) -> None:
         self._context = context
         self._state = state
         self._history = history
         self._tried_s = 0.0
         self._walk: _Walk | None = None
-
-    def holds(self, mint: Mint) -> bool:
-        """Whether events of the mint have to be parked to keep their order."""
-        return mint in self._state.parked
 
     def next_seq(self, mint: Mint) -> int | None:
         """Give the number of the next event to hand on; None: nothing waits."""
@@ -271,7 +267,7 @@ def _trades_in(events: Sequence[Trade | Migration]) -> int:
 
 
 def _event_of(record: Record | None) -> Trade | Migration | None:
-    if not isinstance(record, Frame):
+    if not isinstance(record, FrameRecord):
         return None
     decoded = decode(record.data, record.seq, record.at_us)
     event = decoded.buy if isinstance(decoded, Coin) else decoded

@@ -14,7 +14,7 @@ import msgspec
 
 from actors.connection.decoder import ControlFrame, Malformed, Unknown, decode
 from actors.domain import Coin, FeedEvent, Migration, Mint, Trade
-from actors.journal.records import Frame
+from actors.journal.records import FrameRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ RECENT_CREATES: Final = 4_096
 """Creates that discovery may not have decided on yet; past the bound the oldest is forgotten."""
 
 
-class Arrived(msgspec.Struct, frozen=True, gc=False):
+class RawFrame(msgspec.Struct, frozen=True, gc=False):
     """One frame as it was read."""
 
     at_us: int
@@ -42,7 +42,7 @@ class Routes(Protocol):
         """Whether discovery holds its coin."""
 
 
-class RecentCreates:
+class NewMints:
     """Mints created lately: their first trades can overtake discovery's wish to watch them."""
 
     def __init__(self, limit: int = RECENT_CREATES) -> None:
@@ -64,12 +64,12 @@ class RecentCreates:
         return mint in self._mints
 
 
-class Slice:
+class FrameBatch:
     """What one slice holds, sorted."""
 
     def __init__(self, next_seq: int) -> None:
         self.next_seq = next_seq
-        self.records: list[Frame] = []
+        self.records: list[FrameRecord] = []
         """Every frame that is not control, for the journal."""
         self.routed: dict[Mint, list[Trade | Migration]] = {}
         self.unrouted: list[FeedEvent] = []
@@ -106,90 +106,101 @@ class Slice:
 
 
 def sort_slice(
-    arrived: Sequence[Arrived], first_seq: int, routes: Routes, recent: RecentCreates
-) -> Slice:
+    arrived: Sequence[RawFrame], first_seq: int, routes: Routes, recent: NewMints
+) -> FrameBatch:
     """Decode a slice and sort its events by destination.
 
     Creates are entered into `recent`. Events are numbered from `first_seq` on; frames that are no
     event carry the number of the event before them, so that numbers never fall.
     """
-    result = Slice(first_seq)
+    batch = FrameBatch(first_seq)
     for item in arrived:
         if item.seq is not None:
-            result.next_seq = item.seq
-        decoded = decode(item.frame, result.next_seq, item.at_us)
-        match decoded:
-            case Trade() | Coin() | Migration():
-                _record(result, item, result.next_seq)
-                result.next_seq += 1
-                result.seen.setdefault(decoded.mint, item.at_us)
-                _sort_event(decoded, result, routes, recent)
-            case ControlFrame():
-                result.kinds["control"] += 1
-                result.marks.append((item.at_us, decoded))
-                continue
-            case Unknown():
-                _record(result, item, max(0, result.next_seq - 1))
-                result.kinds["unknown"] += 1
-            case Malformed():
-                _record(result, item, max(0, result.next_seq - 1))
-                result.kinds["malformed"] += 1
-                result.malformed[decoded.reason.value] += 1
-                continue
-        _mark_data(result, item.at_us, is_trade=isinstance(decoded, Trade))
-    return result
+            batch.next_seq = item.seq
+        decoded = decode(item.frame, batch.next_seq, item.at_us)
+        if isinstance(decoded, Trade):
+            _record(batch, item, is_event=True)
+            _sort_trade(decoded, batch, routes, recent)
+            _mark_data(batch, item.at_us, is_trade=True)
+        elif isinstance(decoded, ControlFrame):
+            batch.kinds["control"] += 1
+            batch.marks.append((item.at_us, decoded))
+        elif isinstance(decoded, Malformed):
+            _record(batch, item, is_event=False)
+            batch.kinds["malformed"] += 1
+            batch.malformed[decoded.reason.value] += 1
+        else:
+            _record(batch, item, is_event=not isinstance(decoded, Unknown))
+            _sort_other(decoded, batch, routes, recent)
+            _mark_data(batch, item.at_us, is_trade=False)
+    return batch
 
 
-def _record(result: Slice, item: Arrived, seq: int) -> None:
-    result.records.append(Frame(seq=seq, at_us=item.at_us, data=item.frame))
+def _record(batch: FrameBatch, item: RawFrame, *, is_event: bool) -> None:
+    seq = batch.next_seq
+    if is_event:
+        batch.next_seq = seq + 1
+    else:
+        seq = max(0, seq - 1)
+    batch.records.append(FrameRecord(seq, item.at_us, item.frame))
 
 
-def _mark_data(result: Slice, at_us: int, *, is_trade: bool) -> None:
-    if result.first_data_us is None:
-        result.first_data_us = at_us
-    result.last_data_us = at_us
-    if not result.marks or result.marks[-1][1] is not is_trade:
-        result.marks.append((at_us, is_trade))
+def _mark_data(batch: FrameBatch, at_us: int, *, is_trade: bool) -> None:
+    if batch.first_data_us is None:
+        batch.first_data_us = at_us
+    batch.last_data_us = at_us
+    if not batch.marks or batch.marks[-1][1] is not is_trade:
+        batch.marks.append((at_us, is_trade))
 
 
-def _sort_event(event: FeedEvent, result: Slice, routes: Routes, recent: RecentCreates) -> None:
+def _sort_other(
+    event: Coin | Migration | Unknown, batch: FrameBatch, routes: Routes, recent: NewMints
+) -> None:
     match event:
-        case Trade():
-            _sort_trade(event, result, routes, recent)
         case Coin():
-            result.kinds["create"] += 1
-            result.queued_trades += event.buy is not None
+            batch.kinds["create"] += 1
+            batch.queued_trades += event.buy is not None
+            batch.seen.setdefault(event.mint, event.arrived_us)
             recent.add(event.mint)
-            result.unrouted.append(_without_routed_buy(event, result, routes))
+            batch.unrouted.append(_without_routed_buy(event, batch, routes))
         case Migration():
-            result.kinds["migrate"] += 1
+            batch.kinds["migrate"] += 1
+            batch.seen.setdefault(event.mint, event.arrived_us)
             if routes.is_routed(event.mint):
-                result.routed.setdefault(event.mint, []).append(event)
+                batch.routed.setdefault(event.mint, []).append(event)
             else:
-                result.unrouted.append(event)
+                batch.unrouted.append(event)
+        case Unknown():
+            batch.kinds["unknown"] += 1
 
 
-def _without_routed_buy(coin: Coin, result: Slice, routes: Routes) -> Coin:
+def _without_routed_buy(coin: Coin, batch: FrameBatch, routes: Routes) -> Coin:
     """Route the creator's buy of a tracked coin like any trade, so that it keeps its order.
 
     Discovery hears of the coin without it: on the way through there, later trades would overtake.
     """
     if coin.buy is None or not routes.is_routed(coin.mint):
         return coin
-    result.routed.setdefault(coin.mint, []).append(coin.buy)
+    batch.routed.setdefault(coin.mint, []).append(coin.buy)
     return msgspec.structs.replace(coin, buy=None)
 
 
-def _sort_trade(trade: Trade, result: Slice, routes: Routes, recent: RecentCreates) -> None:
+def _sort_trade(trade: Trade, batch: FrameBatch, routes: Routes, recent: NewMints) -> None:
     mint = trade.mint
-    result.kinds["buy" if trade.is_buy else "sell"] += 1
-    result.last_trade_us = trade.arrived_us
-    result.trade_mints.setdefault(mint, trade.arrived_us)
-    if routes.is_routed(mint):
-        result.routed.setdefault(mint, []).append(trade)
+    batch.kinds["buy" if trade.is_buy else "sell"] += 1
+    batch.last_trade_us = trade.arrived_us
+    events = batch.routed.get(mint)
+    if mint not in batch.trade_mints:
+        batch.trade_mints[mint] = trade.arrived_us
+        batch.seen.setdefault(mint, trade.arrived_us)
+    if events is not None:
+        # Routes do not change within a slice.
+        events.append(trade)
+    elif routes.is_routed(mint):
+        batch.routed[mint] = [trade]
     elif routes.is_watched(mint) or mint in recent:
-        result.unrouted.append(trade)
+        batch.unrouted.append(trade)
     else:
-        result.orphans[mint] = result.orphans.get(mint, 0) + 1
+        batch.orphans[mint] = batch.orphans.get(mint, 0) + 1
         return
-    result.queued_trades += 1
+    batch.queued_trades += 1

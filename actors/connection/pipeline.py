@@ -1,21 +1,28 @@
-"""Hands what arrived to those who want it, and keeps the books about it.
+"""The way of a trade from the source to the mailbox of its tracker, a slice at a time.
 
-Purpose: everything that is the same whether frames come off a socket or out of a recording.
-Guarantees: a slice is in the journal before any of it is told; each destination gets one message a
-slice; every trade is entered into the ledger once, before it is told; stamps rise strictly; the
-feed clock never passes a frame that is not told yet. A slice that an instance fails in is told
+Purpose: everything that is the same whether frames come off a socket or out of a recording. A
+source does, for each slice that it has read:
+
+    batch = pipeline.partition(frames)   # decode, number, sort by mint; changes nothing outside
+    pipeline.journal(batch)              # durable first, one write
+    pipeline.route(batch)                # one message a mint
+
+Guarantees: a slice is in the journal before any of it is routed; each destination gets one message
+a slice; every trade is entered into the ledger once, before it is routed; stamps rise strictly; the
+feed clock never passes a frame that is not routed yet. A slice that an instance fails in is routed
 again by the next one, whole: whoever has heard it already knows its trades by their identity.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
 from actors.connection.parking import Parking
-from actors.connection.partition import Arrived, Slice, sort_slice
+from actors.connection.partition import FrameBatch, RawFrame, sort_slice
 from actors.domain import Coin, Drop, FeedEvent, FeedGap, Migration, Mint, Place, Trade
 from actors.journal.checkpoint import HANDED_OVER, LEFT_OUT, MEMORY_US, RELEASED, STARTED, STOPPED
-from actors.journal.records import Fact
+from actors.journal.records import FactRecord
 from actors.protocol.connection import FeedReport
 from actors.protocol.discovery import FeedSlice, RouteClosed, RouteSwitched
 from actors.protocol.postgres_writer import GapRecorded
@@ -31,10 +38,10 @@ from actors.protocol.tracker import CoverageChanged, TradesArrived
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.connection.coverage import Change
+    from actors.connection.coverage import CoverageStep
     from actors.connection.state import ConnectionState
-    from actors.journal.history import History
-    from actors.journal.records import Frame, Record
+    from actors.journal.history import MintHistory
+    from actors.journal.records import FrameRecord, Record
     from actors.runtime import Context, Ref
 
 PUBLISH_S: Final = 0.1
@@ -72,11 +79,11 @@ class NoJournal:
         return "off"
 
 
-class Dispatch:
+class Pipeline:
     """See the module's docstring. One for each instance of the actor; the state outlives it."""
 
     def __init__(
-        self, context: Context, state: ConnectionState, journal: Journal, history: History
+        self, context: Context, state: ConnectionState, journal: Journal, history: MintHistory
     ) -> None:
         self.parking = Parking(context, state, history)
         self._context = context
@@ -93,9 +100,13 @@ class Dispatch:
 
     # Stamps and the feed clock.
 
-    def stamp(self) -> int:
-        """Give the arrival time of a frame that was read just now."""
-        return self.stamp_as(self._context.now_us())
+    def stamped(self, payloads: Sequence[bytes]) -> list[RawFrame]:
+        """Stamp frames that were read just now, in one go: a microsecond apart, for their order."""
+        if not payloads:
+            return []
+        first_us = self.stamp_as(self._context.now_us())
+        self._state.last_stamp_us = first_us + len(payloads) - 1
+        return [RawFrame(first_us + place, payload) for place, payload in enumerate(payloads)]
 
     def stamp_as(self, at_us: int) -> int:
         """Give this arrival time, or the next one that is free."""
@@ -112,52 +123,59 @@ class Dispatch:
 
     # Slices.
 
-    def deliver(self, arrived: Sequence[Arrived]) -> Slice:
-        """Journal, count and book the frames of one slice; `tell` then hands its events on."""
+    def partition(self, frames: Sequence[RawFrame]) -> FrameBatch:
+        """Decode the frames of a slice, number their events and sort them by destination."""
         state = self._state
-        result = sort_slice(arrived, state.next_seq, state.subscriptions, state.recent)
-        self._journal.append(result.records)
-        state.untold = result.records
-        if self._journal.state == "ok":
-            self._context.telemetry.journal_rows.inc(len(result.records))
-        state.next_seq = result.next_seq
-        state.last_frame_us = result.last_data_us or state.last_frame_us
-        state.last_trade_us = result.last_trade_us or state.last_trade_us
-        self._count(result)
-        return result
+        return sort_slice(frames, state.next_seq, state.subscriptions, state.recent)
 
-    def tell(self, result: Slice) -> None:
-        """Tell the events of a delivered slice, or let them queue behind the journal's tail."""
+    def journal(self, batch: FrameBatch) -> None:
+        """Keep a slice on disk, before any of it is routed, and count its frames."""
+        state = self._state
+        self._journal.append(batch.records)
+        state.in_flight = batch.records
+        state.next_seq = batch.next_seq
+        state.last_frame_us = batch.last_data_us or state.last_frame_us
+        state.last_trade_us = batch.last_trade_us or state.last_trade_us
+        if self._journal.state == "ok":
+            self._context.telemetry.journal_rows.inc(len(batch.records))
+        self._count(batch)
+
+    def route(self, batch: FrameBatch) -> None:
+        """Tell the events of a slice, or let them queue behind the journal's tail."""
         recovery = self._state.recovery
         if recovery is None or recovery.is_done:
-            self.send(result)
+            self.send(batch)
         else:
-            recovery.pending.extend(result.records)
-        self._state.untold = []
+            recovery.pending.extend(batch.records)
+        self._state.in_flight = []
 
-    def send(self, result: Slice) -> None:
-        """Enter the events of a slice into the ledger, and tell them to trackers and discovery.
+    def send(self, batch: FrameBatch) -> None:
+        """Tell the events of a slice to trackers and discovery: one message each.
 
-        Each destination's share is entered right before it is told: should this fail half-way,
-        nothing stands in the books that is in no mailbox.
+        The ledger is entered once, before the first is told: nobody can move a trade that is not in
+        it. Should this fail half-way, what was told to nobody is taken out again.
         """
-        for mint, events in result.routed.items():
-            self._send(mint, events)
-        if result.unrouted:
-            self._receive(Place.QUEUED, sum(_has_trade(event) for event in result.unrouted))
-            self._context.tell(DISCOVERY, FeedSlice(tuple(result.unrouted)))
-        self._receive(Place.ORPHAN, result.orphan_trades)
-        self._drop(Drop.ORPHAN_UNWANTED, result.orphan_trades)
+        ledger, telemetry = self._context.ledger, self._context.telemetry
+        ledger.receive(Place.QUEUED, batch.queued_trades)
+        untold, unrouted = dict(batch.routed), batch.unrouted
+        try:
+            for mint, events in batch.routed.items():
+                if mint in self._state.parked or not self._offer(mint, events):
+                    self.parking.park(mint, events)
+                del untold[mint]
+            if unrouted:
+                self._context.tell(DISCOVERY, FeedSlice(tuple(unrouted)))
+                unrouted = []
+        finally:
+            left = sum(_has_trade(event) for event in chain(unrouted, *untold.values()))
+            ledger.receive(Place.QUEUED, -left)
+            telemetry.trades_received.inc(batch.queued_trades - left)
+        ledger.receive(Place.ORPHAN, batch.orphan_trades)
+        telemetry.trades_received.inc(batch.orphan_trades)
+        self._drop(Drop.ORPHAN_UNWANTED, batch.orphan_trades)
 
-    def _send(self, mint: Mint, events: list[Trade | Migration]) -> None:
-        must_wait = self.parking.holds(mint)
-        self._receive(Place.QUEUED, sum(isinstance(event, Trade) for event in events))
-        if must_wait or not self._tracker(mint).offer(TradesArrived(tuple(events))):
-            self.parking.park(mint, events)
-
-    def _receive(self, place: Place, trades: int) -> None:
-        self._context.ledger.receive(place, trades)
-        self._context.telemetry.trades_received.inc(trades)
+    def _offer(self, mint: Mint, events: list[Trade | Migration]) -> bool:
+        return self._tracker(mint).offer(TradesArrived(tuple(events)))
 
     def _drop(self, reason: Drop, count: int) -> None:
         if count:
@@ -169,17 +187,17 @@ class Dispatch:
             ref = self._trackers[mint] = self._context.ref(tracker_name(mint))
         return ref
 
-    def _count(self, result: Slice) -> None:
+    def _count(self, batch: FrameBatch) -> None:
         telemetry = self._context.telemetry
-        self._state.kinds.update(result.kinds)
-        for kind, frames in result.kinds.items():
+        self._state.kinds.update(batch.kinds)
+        for kind, frames in batch.kinds.items():
             telemetry.frames.labels(kind=kind).inc(frames)
-        for reason, frames in result.malformed.items():
+        for reason, frames in batch.malformed.items():
             telemetry.malformed.labels(reason=reason).inc(frames)
-        self._drop(Drop.MALFORMED, sum(result.malformed.values()))
-        self._drop(Drop.UNKNOWN_FRAME, result.kinds.get("unknown", 0))
-        if result.last_trade_us is not None:
-            telemetry.last_trade_timestamp.set(result.last_trade_us / 1e6)
+        self._drop(Drop.MALFORMED, sum(batch.malformed.values()))
+        self._drop(Drop.UNKNOWN_FRAME, batch.kinds.get("unknown", 0))
+        if batch.last_trade_us is not None:
+            telemetry.last_trade_timestamp.set(batch.last_trade_us / 1e6)
 
     # Routes.
 
@@ -218,7 +236,7 @@ class Dispatch:
         """The first instant that is behind every event told and not behind the feed clock."""
         return self._state.next_free_us
 
-    def note_left_out(self, frame: Frame) -> None:
+    def note_left_out(self, frame: FrameRecord) -> None:
         """Tell the next process that a frame fails whenever it is handed on."""
         self._note(LEFT_OUT, None, frame_us=frame.at_us)
 
@@ -227,7 +245,7 @@ class Dispatch:
         # Before the first frame of all there is no stamp: a segment is named after its first time.
         at_us = self._state.last_stamp_us or self._context.now_us()
         self._journal.append(
-            (Fact(seq=seq, at_us=at_us, name=fact, mint=mint, details=dict(details)),)
+            (FactRecord(seq=seq, at_us=at_us, name=fact, mint=mint, details=dict(details)),)
         )
 
     def release(self, before_us: int) -> None:
@@ -248,7 +266,7 @@ class Dispatch:
 
     # What is known of the feed.
 
-    def tell_coverage(self, change: Change | None) -> None:
+    def tell_coverage(self, change: CoverageStep | None) -> None:
         """Tell a tracker that its coverage has changed."""
         if change is None:
             return
@@ -306,6 +324,7 @@ class Dispatch:
             last_error=state.last_error,
             subscriptions=state.subscriptions.counts(),
             routes=state.subscriptions.routes,
+            unsent_routes=state.subscriptions.unsent_routes,
             parked_from_us=min((each.from_us for each in state.parked.values()), default=None),
             recovering=state.is_recovering,
             journal=self._journal.state,

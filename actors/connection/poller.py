@@ -8,7 +8,7 @@ from typing import Final
 LONGEST_WAIT_S: Final = 0.05
 
 
-class Waiter:
+class Poller:
     """Waits at most 50 ms.
 
     Args:

@@ -21,12 +21,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from actors.connection.coverage import Change
+from actors.connection.coverage import CoverageStep
 from actors.connection.decoder import decode
-from actors.connection.partition import Arrived, sort_slice
+from actors.connection.partition import RawFrame, sort_slice
 from actors.domain import Coin, Drop, Mint, Place, Trade
 from actors.journal.checkpoint import MEMORY_US, needed_from
-from actors.journal.records import Frame
+from actors.journal.records import FrameRecord
 from actors.protocol.discovery import CoinsRemembered
 from actors.protocol.supervisor import DISCOVERY, tracker_name
 from actors.protocol.tracker import CoverageChanged, TradesRemembered
@@ -34,11 +34,11 @@ from actors.protocol.tracker import CoverageChanged, TradesRemembered
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.connection.partition import Slice
-    from actors.connection.pipeline import Dispatch
+    from actors.connection.partition import FrameBatch
+    from actors.connection.pipeline import Pipeline
     from actors.connection.recovery_state import RecoveryState
     from actors.connection.state import ConnectionState
-    from actors.journal.history import History
+    from actors.journal.history import MintHistory
     from actors.journal.records import Record
     from actors.protocol.connection import RouteMint
     from actors.runtime import Context
@@ -56,14 +56,14 @@ class Recovery:
     """See the module's docstring. One for each instance of the actor; the state outlives it."""
 
     def __init__(
-        self, context: Context, state: ConnectionState, dispatch: Dispatch, history: History
+        self, context: Context, state: ConnectionState, pipeline: Pipeline, history: MintHistory
     ) -> None:
         self._context = context
         self._state = state
-        self._dispatch = dispatch
+        self._pipeline = pipeline
         self._history = history
         self._records: Iterator[Record] | None = None
-        self._ahead: Frame | None = None
+        self._ahead: FrameRecord | None = None
         self._search: Iterator[None] | None = None
 
     def begin(self) -> None:
@@ -139,16 +139,16 @@ class Recovery:
         recovery.replayed += passed
         self._end_slice(recovery)
 
-    def _next_slice(self, recovery: RecoveryState) -> tuple[list[Frame], int]:
+    def _next_slice(self, recovery: RecoveryState) -> tuple[list[FrameRecord], int]:
         """Take the next frames of the tail, and count the records passed with them."""
-        frames: list[Frame] = []
+        frames: list[FrameRecord] = []
         passed = 0
         while len(frames) < self._slice_frames(recovery):
             record = self._ahead or next(self._records or iter(()), None)
             self._ahead = None
             if record is None:
                 break
-            if isinstance(record, Frame):
+            if isinstance(record, FrameRecord):
                 if _is_too_late(record, frames, recovery.needed_from_us):
                     self._ahead = record
                     break
@@ -173,7 +173,7 @@ class Recovery:
         return bool(recovery.singly and recovery.attempts)
 
     @staticmethod
-    def _begin_slice(recovery: RecoveryState, frames: list[Frame]) -> None:
+    def _begin_slice(recovery: RecoveryState, frames: list[FrameRecord]) -> None:
         recovery.in_slice, recovery.trades_in_hand = len(frames), 0
         recovery.attempts += 1
         if recovery.singly:
@@ -185,7 +185,7 @@ class Recovery:
         recovery.singly = max(0, recovery.singly - recovery.in_slice)
         recovery.attempts = 0
 
-    def _leave_out(self, recovery: RecoveryState, frame: Frame) -> None:
+    def _leave_out(self, recovery: RecoveryState, frame: FrameRecord) -> None:
         """Go on without a frame; its trade, if that much could be read of it, is dead."""
         recovery.in_slice = 1
         self._end_slice(recovery)
@@ -196,14 +196,14 @@ class Recovery:
             bytes=len(frame.data),
             cause="handing it on has failed every time",
         )
-        self._dispatch.note_left_out(frame)
+        self._pipeline.note_left_out(frame)
         self._context.telemetry.dropped.labels(reason=Drop.FRAME_LEFT_OUT.value).inc()
         self._context.ledger.receive(Place.DEAD, recovery.trades_in_hand)
         self._context.telemetry.trades_received.inc(recovery.trades_in_hand)
 
-    def _sort_out(self, recovery: RecoveryState, frames: list[Frame]) -> list[Frame]:
+    def _sort_out(self, recovery: RecoveryState, frames: list[FrameRecord]) -> list[FrameRecord]:
         """Leave out what counts no more, and see to it that it is remembered."""
-        wanted: list[Frame] = []
+        wanted: list[FrameRecord] = []
         trades: dict[Mint, list[Trade]] = {}
         coins: list[Coin] = []
         for frame in frames:
@@ -257,7 +257,7 @@ class Recovery:
         recovery.is_past_tail = True
         self._records = None
         for mint in recovery.covered:
-            self._tell_coverage(Change(mint, covered=False, at_us=self._state.tail_us + 1))
+            self._tell_coverage(CoverageStep(mint, covered=False, at_us=self._state.tail_us + 1))
         self._context.log.info(
             "journal_replayed",
             trades=recovery.trades,
@@ -268,13 +268,13 @@ class Recovery:
     # What queued behind it.
 
     def _step_pending(self, recovery: RecoveryState) -> None:
-        frames: list[Frame] = []
+        frames: list[FrameRecord] = []
         pending = recovery.pending
-        while pending and isinstance(pending[0], Change):
+        while pending and isinstance(pending[0], CoverageStep):
             self._tell_coverage(pending[0])
             pending.popleft()
         for item in islice(pending, self._slice_frames(recovery)):
-            if isinstance(item, Change) or _is_too_late(item, frames, 0):
+            if isinstance(item, CoverageStep) or _is_too_late(item, frames, 0):
                 break
             frames.append(item)
         if frames and self._is_hopeless(recovery):
@@ -296,25 +296,26 @@ class Recovery:
 
     # Handing on.
 
-    def _hand_on(self, recovery: RecoveryState, frames: list[Frame]) -> None:
+    def _hand_on(self, recovery: RecoveryState, frames: list[FrameRecord]) -> None:
         if not frames:
             return
         # Time goes on to the slice first, so that what ends before it ends in front of it.
         self._context.advance_feed(frames[0].at_us)
         state = self._state
         result = sort_slice(
-            [Arrived(frame.at_us, frame.data, frame.seq) for frame in frames],
+            [RawFrame(frame.at_us, frame.data, frame.seq) for frame in frames],
             frames[0].seq,
             state.subscriptions,
             state.recent,
         )
         if not recovery.is_past_tail:
-            recovery.trades += result.queued_trades - self._take_out_known(recovery, result)
+            result.queued_trades -= self._take_out_known(recovery, result)
+            recovery.trades += result.queued_trades
             for mint in result.routed:
                 self._cover(recovery, mint)
-        self._dispatch.send(result)
+        self._pipeline.send(result)
 
-    def _take_out_known(self, recovery: RecoveryState, result: Slice) -> int:
+    def _take_out_known(self, recovery: RecoveryState, result: FrameBatch) -> int:
         """Take the buys out of a slice that lie in rows: their creates may still be needed."""
         taken = 0
         for mint, events in list(result.routed.items()):
@@ -342,20 +343,20 @@ class Recovery:
         rows = self._state.rows.get(mint)
         rows_end_us = (rows.rows_end_us if rows else None) or 0
         since_us = max(rows_end_us, recovery.needed_from_us)
-        self._tell_coverage(Change(mint, covered=True, at_us=since_us))
+        self._tell_coverage(CoverageStep(mint, covered=True, at_us=since_us))
 
-    def _tell_coverage(self, change: Change) -> None:
+    def _tell_coverage(self, change: CoverageStep) -> None:
         self._context.ref(tracker_name(change.mint)).offer(
             CoverageChanged(change.covered, change.at_us)
         )
 
 
-def _has_trade(frame: Frame) -> bool:
+def _has_trade(frame: FrameRecord) -> bool:
     event = decode(frame.data, frame.seq, frame.at_us)
     return isinstance(event, Trade) or (isinstance(event, Coin) and event.buy is not None)
 
 
-def _is_too_late(frame: Frame, slice_: list[Frame], from_us: int) -> bool:
+def _is_too_late(frame: FrameRecord, slice_: list[FrameRecord], from_us: int) -> bool:
     """Say whether a frame is too late for a slice; one from before `from_us` may be long."""
     if not slice_ or slice_[0].at_us < from_us:
         return False

@@ -6,9 +6,9 @@ from collections import deque
 
 import msgspec
 
-from actors.connection.coverage import Change
+from actors.connection.coverage import CoverageStep
 from actors.domain import Mint
-from actors.journal.records import Frame
+from actors.journal.records import FrameRecord
 
 
 class RecoveryState(msgspec.Struct):
@@ -46,5 +46,5 @@ class RecoveryState(msgspec.Struct):
     covered: set[Mint] = set()
     trades: int = 0
     remembered: int = 0
-    pending: deque[Frame | Change] = msgspec.field(default_factory=deque)
+    pending: deque[FrameRecord | CoverageStep] = msgspec.field(default_factory=deque)
     """What came live meanwhile. Bounded: past 100,000 frames the socket is not read."""

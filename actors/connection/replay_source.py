@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import msgspec
 
-from actors.connection.partition import Arrived
+from actors.connection.partition import RawFrame
 from actors.connection.poller import LONGEST_WAIT_S
 from actors.domain import US_PER_SECOND
 from actors.protocol.supervisor import SUPERVISOR, FeedEnded
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from actors.connection.partition import Slice
-    from actors.connection.pipeline import Dispatch
-    from actors.connection.poller import Waiter
+    from actors.connection.partition import FrameBatch
+    from actors.connection.pipeline import Pipeline
+    from actors.connection.poller import Poller
     from actors.connection.state import ConnectionState
     from actors.domain import Mint
     from actors.runtime import Context
@@ -70,7 +70,7 @@ class _Line(msgspec.Struct):
 _LINE: Final = msgspec.json.Decoder(_Line)
 
 
-def read_recording(path: Path) -> Iterator[Arrived]:
+def read_recording(path: Path) -> Iterator[RawFrame]:
     """Read the frames of a recording with their times in integer microseconds.
 
     Times rise strictly: a frame without one, or with one that is not later than its predecessor's,
@@ -91,7 +91,7 @@ def read_recording(path: Path) -> Iterator[Arrived]:
                 line = _parse(text, path, number)
                 if line.fact is None:
                     last_us = _next_us(line.received_at, last_us, path, number)
-                    yield Arrived(last_us, _frame_of(line, path, number))
+                    yield RawFrame(last_us, _frame_of(line, path, number))
     except (OSError, EOFError, zlib.error) as error:
         raise RecordingError(f"{path} cannot be read: {error}") from error
 
@@ -146,17 +146,17 @@ class ReplayReader:
         self,
         context: Context,
         state: ConnectionState,
-        dispatch: Dispatch,
+        pipeline: Pipeline,
         path: Path,
-        waiter: Waiter,
+        poller: Poller,
     ) -> None:
         self._context = context
         self._state = state
-        self._dispatch = dispatch
+        self._pipeline = pipeline
         self._path = path
-        self._waiter = waiter
-        self._frames: Iterator[Arrived] | None = None
-        self._ahead: Arrived | None = None
+        self._poller = poller
+        self._frames: Iterator[RawFrame] | None = None
+        self._ahead: RawFrame | None = None
         self._broken: RecordingError | None = None
         """Why nothing follows; what came before it is handed on first."""
         self._looks = 0
@@ -168,7 +168,7 @@ class ReplayReader:
         self._broken = None
         self._frames = itertools.islice(read_recording(self._path), self._state.replayed, None)
         if self._state.status.replaying(self._context.now_us()):
-            self._dispatch.tell_status()
+            self._pipeline.tell_status()
 
     resume = start
 
@@ -176,7 +176,7 @@ class ReplayReader:
         """Read no more."""
         self.release()
         if self._state.status.stopped(self._context.now_us()):
-            self._dispatch.tell_status()
+            self._pipeline.tell_status()
 
     def release(self) -> None:
         """Close the file."""
@@ -185,10 +185,10 @@ class ReplayReader:
     def turn(self) -> None:
         """Hand on one slice, or wait at most 50 ms for the last one, for room or for messages."""
         if self._frames is None or self._is_congested():
-            self._waiter.wait(LONGEST_WAIT_S)
+            self._poller.wait(LONGEST_WAIT_S)
             return
         if not self._has_settled():
-            self._waiter.wait(0.0 if self._looks < SPINS else LOOK_S)
+            self._poller.wait(0.0 if self._looks < SPINS else LOOK_S)
             return
         arrived = self._next_slice(self._frames)
         if arrived:
@@ -202,7 +202,7 @@ class ReplayReader:
         """Cover a routed mint since its first frame, if it had one already."""
         since_us = self._state.replay_since_us.get(mint)
         if since_us is not None:
-            self._dispatch.tell_coverage(self._state.coverage.begin(mint, since_us))
+            self._pipeline.tell_coverage(self._state.coverage.begin(mint, since_us))
 
     def _is_congested(self) -> bool:
         self._state.is_congested = self._context.queued_events() > CONGESTED_AT
@@ -225,8 +225,8 @@ class ReplayReader:
             self._context.log.warning("replay_waits", waits_for=busy, seconds=OVERDUE_S)
         return False
 
-    def _next_slice(self, frames: Iterator[Arrived]) -> list[Arrived]:
-        gathered: list[Arrived] = []
+    def _next_slice(self, frames: Iterator[RawFrame]) -> list[RawFrame]:
+        gathered: list[RawFrame] = []
         while len(gathered) < SLICE_FRAMES:
             item = self._ahead or self._next(frames)
             self._ahead = None
@@ -238,27 +238,28 @@ class ReplayReader:
             gathered.append(item)
         return gathered
 
-    def _next(self, frames: Iterator[Arrived]) -> Arrived | None:
+    def _next(self, frames: Iterator[RawFrame]) -> RawFrame | None:
         try:
             return next(frames, None)
         except RecordingError as error:
             self._broken = error
             return None
 
-    def _hand_on(self, arrived: list[Arrived]) -> None:
+    def _hand_on(self, arrived: list[RawFrame]) -> None:
         # Time goes on to the slice first, so that what ends before it ends in front of it.
-        self._dispatch.advance(arrived[0].at_us)
-        stamped = [Arrived(self._dispatch.stamp_as(item.at_us), item.frame) for item in arrived]
-        result = self._dispatch.deliver(stamped)
+        self._pipeline.advance(arrived[0].at_us)
+        stamped = [RawFrame(self._pipeline.stamp_as(item.at_us), item.frame) for item in arrived]
+        batch = self._pipeline.partition(stamped)
+        self._pipeline.journal(batch)
         self._state.replayed += len(stamped)
-        self._cover(result)
-        self._dispatch.tell(result)
-        self._dispatch.advance(stamped[-1].at_us + 1)
+        self._cover(batch)
+        self._pipeline.route(batch)
+        self._pipeline.advance(stamped[-1].at_us + 1)
 
-    def _cover(self, result: Slice) -> None:
-        for mint, at_us in result.seen.items():
+    def _cover(self, batch: FrameBatch) -> None:
+        for mint, at_us in batch.seen.items():
             self._state.replay_since_us.setdefault(mint, at_us)
-        for mint in result.routed:
+        for mint in batch.routed:
             self.cover(mint)
 
     def _end(self) -> None:
@@ -271,5 +272,5 @@ class ReplayReader:
         self._state.last_error = reason
         self._context.log.error("replay_failed", reason=reason)
         if self._state.status.lost(reason, self._context.now_us()):
-            self._dispatch.tell_status()
+            self._pipeline.tell_status()
         self._end()

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.connection.parking import RETRY_S
-from actors.connection.state import Closing
+from actors.connection.state import ClosingRoute
 from actors.protocol.supervisor import SUPERVISOR, ReadingStopped, tracker_name
 
 if TYPE_CHECKING:
-    from actors.connection.pipeline import Dispatch
+    from actors.connection.pipeline import Pipeline
     from actors.connection.state import ConnectionState
     from actors.domain import Mint
     from actors.protocol.connection import RouteMint
@@ -32,14 +32,14 @@ STOP_IDLE_S: Final = 1.0
 """A tracker that takes nothing for so long at the stop is in quarantine, or hangs."""
 
 
-class Routing:
+class Router:
     """See the module's docstring. One for each instance of the actor; the state outlives it."""
 
-    def __init__(self, context: Context, state: ConnectionState, dispatch: Dispatch) -> None:
+    def __init__(self, context: Context, state: ConnectionState, pipeline: Pipeline) -> None:
         self._context = context
         self._state = state
-        self._dispatch = dispatch
-        self._parking = dispatch.parking
+        self._pipeline = pipeline
+        self._parking = pipeline.parking
 
     def open(self, route: RouteMint) -> None:
         """Send a mint's events to its tracker, behind what still waits for it."""
@@ -48,7 +48,7 @@ class Routing:
         state.subscriptions.route(mint)
         state.rows[mint] = route
         self._parking.resume(mint)
-        self._dispatch.open_route(mint, rows_end_us)
+        self._pipeline.open_route(mint, rows_end_us)
         self._context.note(mint, "routed", rows_end_us=rows_end_us)
         if state.has_stopped:
             # StopReading has overtaken this: the new tracker must hear, too, that nothing follows.
@@ -62,19 +62,19 @@ class Routing:
         state.rows.pop(mint, None)
         if mint in state.closing:
             return
-        at_us = self._dispatch.next_free_us
-        self._dispatch.leave_route(mint, at_us)
+        at_us = self._pipeline.next_free_us
+        self._pipeline.leave_route(mint, at_us)
         next_seq = self._parking.next_seq(mint)
         self._context.note(mint, "unrouted", ended=ended, waits=next_seq is not None)
         if not state.has_stopped:
             through_seq = None if next_seq is None else next_seq - 1
-            self._dispatch.note_stop(mint, ended=ended, through_seq=through_seq)
+            self._pipeline.note_stop(mint, ended=ended, through_seq=through_seq)
         if next_seq is None:
-            self._dispatch.end_route(mint, at_us)
+            self._pipeline.end_route(mint, at_us)
             return
         self._parking.interrupt(mint)
         now_s = self._context.monotonic_s()
-        state.closing[mint] = Closing(at_us, ended, by_stop=state.has_stopped, since_s=now_s)
+        state.closing[mint] = ClosingRoute(at_us, ended, by_stop=state.has_stopped, since_s=now_s)
 
     def begin_stop(self) -> None:
         """Close every route; `tend` tells the supervisor once that is done."""
@@ -93,7 +93,7 @@ class Routing:
             state.has_told_stop = True
             self._context.tell(SUPERVISOR, ReadingStopped(last_arrived_us=state.last_stamp_us))
 
-    def _tend(self, mint: Mint, closing: Closing) -> None:
+    def _tend(self, mint: Mint, closing: ClosingRoute) -> None:
         next_seq = self._parking.next_seq(mint)
         is_gone = not self._context.ref(tracker_name(mint)).running
         now_s = self._context.monotonic_s()
@@ -113,15 +113,15 @@ class Routing:
             self._parking.give_up(mint, "its tracker is gone, and the mint tracked no more")
             self._end(mint, closing)
 
-    def _end(self, mint: Mint, closing: Closing) -> None:
+    def _end(self, mint: Mint, closing: ClosingRoute) -> None:
         del self._state.closing[mint]
         if not closing.by_stop:
-            self._dispatch.note_stop(mint, ended=closing.ended)
-        self._dispatch.end_route(mint, closing.at_us)
+            self._pipeline.note_stop(mint, ended=closing.ended)
+        self._pipeline.end_route(mint, closing.at_us)
 
     def _leave(self, mint: Mint) -> None:
         """Close a route in front of what is parked: a later tracker begins with that."""
         from_us = self._parking.leave(mint)
         closing = self._state.closing.pop(mint)
-        self._dispatch.end_route(mint, closing.at_us if from_us is None else from_us)
+        self._pipeline.end_route(mint, closing.at_us if from_us is None else from_us)
         self._context.note(mint, "parked_left_to_the_next_start")

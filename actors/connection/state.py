@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.backoff import Backoff
-from actors.connection.budget import Budget
+from actors.connection.budget import ReconnectBudget
 from actors.connection.control_frames import OnceEach
-from actors.connection.coverage import Coverage
-from actors.connection.partition import RecentCreates
+from actors.connection.coverage import FeedCoverage
+from actors.connection.partition import NewMints
 from actors.connection.recovery_state import RecoveryState
 from actors.connection.status import FeedStatus
 from actors.connection.subscriptions import Subscriptions
@@ -18,7 +18,7 @@ from actors.domain import FeedGap, Mint
 
 if TYPE_CHECKING:
     from actors.connection.parking import Parked
-    from actors.journal.records import Frame
+    from actors.journal.records import FrameRecord
     from actors.protocol.connection import RouteMint
     from settings import Settings
 
@@ -44,7 +44,7 @@ class OpenGap:
 
 
 @dataclass(slots=True)
-class Closing:
+class ClosingRoute:
     """A route that is closed while events of its mint are parked."""
 
     at_us: int
@@ -88,13 +88,13 @@ class ConnectionState:
         self.tail_us = last_frame_us or 0
         """Where the journal of the process before ends."""
         self.recovery = RecoveryState(before_seq=next_seq) if recovers else None
-        self.untold: list[Frame] = []
+        self.in_flight: list[FrameRecord] = []
         """The slice that is being handed on."""
         self.rows: dict[Mint, RouteMint] = {}
         """What lay in rows of each routed mint when its route was opened."""
         self.parked: dict[Mint, Parked] = {}
         """Mints whose trackers take no messages now; at most as many as there are routes."""
-        self.closing: dict[Mint, Closing] = {}
+        self.closing: dict[Mint, ClosingRoute] = {}
         """Routes that are closed while events are parked; they wait to be handed on."""
         self.stop_by_s: float | None = None
         """When the stop waits no longer for parked events, on the monotonic clock."""
@@ -106,9 +106,9 @@ class ConnectionState:
             settings.subscribe_batch_size, settings.subscribe_batch_interval
         )
         self.backoff = Backoff(settings.ws_retry_delay, settings.ws_max_retry_delay)
-        self.budget = Budget()
-        self.coverage = Coverage()
-        self.recent = RecentCreates()
+        self.budget = ReconnectBudget()
+        self.coverage = FeedCoverage()
+        self.recent = NewMints()
         self.complaints = OnceEach()
         self.kinds: Counter[str] = Counter()
         self.is_reading = False
@@ -137,7 +137,7 @@ class ConnectionState:
 
     def take_up_untold(self) -> None:
         """Have the slice that an instance has failed in handed on again, in front of the next."""
-        frames, self.untold = self.untold, []
+        frames, self.in_flight = self.in_flight, []
         if not frames:
             return
         if self.recovery is None or self.recovery.is_done:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.backoff import backoff_s
 from actors.domain import FeedState
 
 PROBE_FIRST_S: Final = 60.0
@@ -24,7 +25,7 @@ class FeedStatus:
         self.since_us = at_us
         self._refusal: str | None = None
         self._is_mute = False
-        self._probe_delay_s = PROBE_FIRST_S
+        self._probes = 0
         self._probe_due_s = 0.0
 
     @property
@@ -67,7 +68,7 @@ class FeedStatus:
     def refused(self, text: str, at_us: int, now_s: float) -> bool:
         """The server said, in these words, that it delivers no trades."""
         if self._refusal is None:
-            self._probe_delay_s = PROBE_FIRST_S
+            self._probes = 0
             self._probe_due_s = now_s + PROBE_FIRST_S
         self._refusal = text
         return self._set(FeedState.DISCOVERY_ONLY, text, at_us)
@@ -78,8 +79,9 @@ class FeedStatus:
 
     def probe_sent(self, now_s: float) -> None:
         """A trade subscription was sent as a probe: the pause doubles, up to 10 minutes."""
-        self._probe_delay_s = min(2 * self._probe_delay_s, PROBE_MAX_S)
-        self._probe_due_s = now_s + self._probe_delay_s
+        self._probes += 1
+        # The wait before the first probe was one already.
+        self._probe_due_s = now_s + backoff_s(self._probes + 1, PROBE_FIRST_S, PROBE_MAX_S)
 
     def probe_acknowledged(self, at_us: int) -> bool:
         """The server has accepted a probe: trades are delivered again."""

@@ -9,52 +9,58 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.connection.control_frames import Acknowledged, Complaint, Refused, meaning_of
+from actors.connection.control_frames import (
+    Complaint,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    meaning_of,
+)
 from actors.connection.decoder import ControlFrame
 from actors.domain import FeedState
 
 if TYPE_CHECKING:
     from actors.connection.address import FeedAddress
-    from actors.connection.partition import Slice
-    from actors.connection.pipeline import Dispatch
+    from actors.connection.partition import FrameBatch
+    from actors.connection.pipeline import Pipeline
     from actors.connection.state import ConnectionState
     from actors.domain import Mint
     from actors.runtime import Context
 
 
-class Standing:
+class StatusRules:
     """See the module's docstring."""
 
     def __init__(
-        self, context: Context, state: ConnectionState, dispatch: Dispatch, address: FeedAddress
+        self, context: Context, state: ConnectionState, pipeline: Pipeline, address: FeedAddress
     ) -> None:
         self._context = context
         self._state = state
-        self._dispatch = dispatch
+        self._pipeline = pipeline
         self._address = address
 
-    def read(self, result: Slice) -> None:
+    def apply(self, batch: FrameBatch) -> None:
         """Take in what a slice says about the feed."""
-        for at_us, mark in result.marks:
+        for at_us, mark in batch.marks:
             if isinstance(mark, ControlFrame):
                 self._read_control(at_us, mark)
             else:
                 self.react(has_changed=self._state.status.data(at_us, is_trade=mark))
-        self._prove(result)
+        self._prove(batch)
 
-    def _prove(self, result: Slice) -> None:
+    def _prove(self, batch: FrameBatch) -> None:
         """Let trades prove subscriptions, and unsubscribe those that nobody wants."""
         state = self._state
         now_s = self._context.monotonic_s()
-        for mint, at_us in result.trade_mints.items():
-            if state.subscriptions.prove(mint, at_us):
-                self.cover(mint)
-        for mint in result.orphans:
+        if not state.subscriptions.are_proven:
+            for mint, at_us in batch.trade_mints.items():
+                if state.subscriptions.prove(mint, at_us):
+                    self.cover(mint)
+        for mint in batch.orphans:
             state.subscriptions.stray(mint, now_s)
 
     def _read_control(self, at_us: int, frame: ControlFrame) -> None:
         match meaning_of(frame):
-            case Acknowledged(ack=ack):
+            case SubscriptionAcknowledged(ack=ack):
                 result = self._state.subscriptions.acknowledge(ack, at_us)
                 status = self._state.status
                 if result.is_probe and status.is_refused:
@@ -63,12 +69,12 @@ class Standing:
                 self.react(has_changed=status.acknowledged(at_us))
                 for mint in result.mints:
                     self.cover(mint)
-            case Refused() as refused:
+            case SubscriptionRefused() as refused:
                 self._read_refusal(at_us, refused)
             case Complaint() as complaint:
                 self._read_complaint(complaint)
 
-    def _read_refusal(self, at_us: int, refused: Refused) -> None:
+    def _read_refusal(self, at_us: int, refused: SubscriptionRefused) -> None:
         state = self._state
         text = self._address.redact(refused.text)
         if refused.answers_call:
@@ -94,7 +100,7 @@ class Standing:
         if not has_changed:
             return
         state = self._state
-        self._dispatch.tell_status()
+        self._pipeline.tell_status()
         if state.status.is_refused:
             state.subscriptions.withhold()
         else:
@@ -102,9 +108,9 @@ class Standing:
         if not state.status.is_live:
             since_us = self._last_proof_us()
             for change in state.coverage.end_all(since_us):
-                self._dispatch.tell_coverage(change)
+                self._pipeline.tell_coverage(change)
             return
-        self._dispatch.record_gap(state.refusal.close(state.status.since_us))
+        self._pipeline.record_gap(state.refusal.close(state.status.since_us))
         for mint in state.subscriptions.routed():
             self.cover(mint)
 
@@ -122,4 +128,4 @@ class Standing:
         if since_us is None or not state.status.is_live or not state.subscriptions.is_routed(mint):
             return
         since_us = max(since_us, state.status.since_us)
-        self._dispatch.tell_coverage(state.coverage.begin(mint, since_us))
+        self._pipeline.tell_coverage(state.coverage.begin(mint, since_us))

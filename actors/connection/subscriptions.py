@@ -2,26 +2,25 @@
 
 Purpose: turns wishes (a tracker's route, a coin in the cache) into subscribe and unsubscribe
 calls, and acknowledgements into knowledge. Pure: time is passed in, frames to send are returned.
-Guarantees: the first new key leaves at once, further ones together within the batch interval; keys
-nobody has wanted for 2 s are unsubscribed; after a reconnect everything wanted is subscribed again
-in chunks of 1,000 keys, 10 calls a second; never more than 20 calls a second or 5,000 keys a call
-(documented limits: 200 and 5,000).
-Not guaranteed: that an acknowledgement belongs to the call it is matched with. Acknowledgements
-carry no id, so they answer the oldest pending call of their kind; one that never comes must not
-shift the matching for ever, so after 10 s without an answer (or 30 s in which some call was always
-pending) all pending calls of that kind are written off, and their keys stay `sent`. A trade of
-such a mint proves its subscription after all.
+Guarantees: the first new key leaves at once, further ones together within the batch interval, more
+than ten batches at once in chunks of 1,000; keys nobody has wanted for 2 s are unsubscribed; after
+a reconnect everything wanted is subscribed again in chunks of 1,000 keys, 10 calls a second; never
+more than 20 calls a second or 5,000 keys a call (documented limits: 200 and 5,000).
+Not guaranteed: that an acknowledgement belongs to the call it is matched with (see `calls`). The
+keys of a call that was written off stay `sent`; a trade of such a mint proves its subscription
+after all.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import msgspec
 
+from actors.connection.calls import MAX_KEYS_PER_CALL, Call, Calls, Outgoing
 from actors.connection.control_frames import Ack
 from actors.domain import Mint
 from actors.protocol.connection import SubscriptionState
@@ -29,33 +28,12 @@ from actors.protocol.connection import SubscriptionState
 ORPHAN_GRACE_S: Final = 2.0
 RESTORE_KEYS: Final = 1_000
 RESTORE_PAUSE_S: Final = 0.1
-MAX_KEYS_PER_CALL: Final = 5_000
-MAX_CALLS_PER_SECOND: Final = 20
+BACKLOG_BATCHES: Final = 10
+"""More new keys than so many batches leave like those of a reconnect: at 50 keys a batch, 10,000
+streams would take 20 s to be subscribed.
+"""
 MAX_STRAYS: Final = 10_000
 """Mints unsubscribed on one connection because they came unasked; further ones are left alone."""
-
-ACK_PATIENCE_S: Final = 10.0
-ACK_BACKLOG_S: Final = 30.0
-
-
-class _Method(msgspec.Struct, frozen=True, omit_defaults=True):
-    method: str
-    keys: tuple[str, ...] = ()
-
-
-class Outgoing(msgspec.Struct, frozen=True):
-    """One call for the server."""
-
-    text: bytes
-    keys: int
-    """How many mints it names to subscribe; 0 for every other method."""
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    keys: tuple[Mint, ...]
-    sent_s: float
-    is_probe: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -65,30 +43,12 @@ class _Key:
     state: SubscriptionState = SubscriptionState.PENDING
     is_known: bool = False
     """The server was told of the key on this connection."""
-    call: _Call | None = None
+    call: Call | None = None
     """The latest subscribe call whose acknowledgement would count for the key."""
     attempts: int = 0
     """How often a call has named it."""
     covered_us: int | None = None
     """Since when its trades are known to reach this machine; None unless acknowledged."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    calls: deque[_Call] = field(default_factory=deque)
-    since_s: float = 0.0
-    """Since when some call has been pending without a break."""
-
-    def add(self, call: _Call) -> None:
-        if not self.calls:
-            self.since_s = call.sent_s
-        self.calls.append(call)
-
-    def write_off(self, now_s: float) -> None:
-        if self.calls and (
-            now_s - self.calls[0].sent_s > ACK_PATIENCE_S or now_s - self.since_s > ACK_BACKLOG_S
-        ):
-            self.calls.clear()
 
 
 class AckResult(msgspec.Struct, frozen=True):
@@ -100,7 +60,7 @@ class AckResult(msgspec.Struct, frozen=True):
     """The call was a probe."""
 
 
-class News(msgspec.Struct, frozen=True):
+class SubscriptionChanges(msgspec.Struct, frozen=True):
     """A mint's subscription has come into another state."""
 
     state: SubscriptionState
@@ -123,9 +83,8 @@ class Subscriptions:
         self._orphans: dict[Mint, float] = {}
         self._strays: set[Mint] = set()
         self._hello: deque[tuple[str, Ack]] = deque()
-        self._pending = {ack: _Pending() for ack in Ack}
-        self._news: dict[Mint, News] = {}
-        self._sent_s: deque[float] = deque(maxlen=MAX_CALLS_PER_SECOND)
+        self._calls = Calls()
+        self._news: dict[Mint, SubscriptionChanges] = {}
         self._next_batch_s = 0.0
         self._next_restore_s = 0.0
         self._is_open = False
@@ -219,6 +178,16 @@ class Subscriptions:
         """How many mints are subscribed or about to be."""
         return len(self._keys)
 
+    @property
+    def are_proven(self) -> bool:
+        """Whether every wanted subscription is acknowledged: trades can prove nothing more."""
+        return self._states[SubscriptionState.ACKNOWLEDGED] == len(self._keys)
+
+    @property
+    def unsent_routes(self) -> int:
+        """How many mints that trackers want were named in no subscribe call on this connection."""
+        return sum(self._keys[mint].is_routed for mint in self._new.keys() | self._restore.keys())
+
     def counts(self) -> dict[str, int]:
         """Count the wanted subscriptions by state."""
         return {state.value: self._states[state] for state in SubscriptionState}
@@ -233,7 +202,7 @@ class Subscriptions:
         key = self._keys.get(mint)
         return None if key is None or key.call is None else key.call.sent_s
 
-    def take_news(self, limit: int) -> list[tuple[Mint, News]]:
+    def take_news(self, limit: int) -> list[tuple[Mint, SubscriptionChanges]]:
         """Give what has changed since the last time, at most `limit`; the newest of each mint."""
         news = self._news
         return [(mint, news.pop(mint)) for mint in list(islice(news, limit))]
@@ -245,18 +214,15 @@ class Subscriptions:
 
     def acknowledge(self, ack: Ack, at_us: int) -> AckResult:
         """The server has accepted a call of this kind: the oldest pending one."""
-        pending = self._pending[ack].calls
-        if not pending:
+        call = self._calls.answered(ack)
+        if call is None:
             return AckResult()
-        call = pending.popleft()
         proven = tuple(mint for mint in call.keys if self._accept(mint, call, at_us))
         return AckResult(proven, call.is_probe)
 
     def refuse_oldest(self) -> None:
         """The server has refused the oldest pending trade subscription in place of accepting it."""
-        pending = self._pending[Ack.KEYS].calls
-        if pending:
-            pending.popleft()
+        self._calls.answered(Ack.KEYS)
 
     def prove(self, mint: Mint, at_us: int) -> bool:
         """A trade of the mint arrived: its subscription works; return whether that was unknown."""
@@ -267,7 +233,7 @@ class Subscriptions:
         key.covered_us = at_us
         return True
 
-    def _accept(self, mint: Mint, call: _Call, at_us: int) -> bool:
+    def _accept(self, mint: Mint, call: Call, at_us: int) -> bool:
         key = self._keys.get(mint)
         if key is None or key.call is not call or key.state is SubscriptionState.ACKNOWLEDGED:
             return False
@@ -277,7 +243,7 @@ class Subscriptions:
 
     def _set(self, mint: Mint, key: _Key, state: SubscriptionState) -> None:
         if state is not key.state:
-            self._news[mint] = News(state, key.attempts)
+            self._news[mint] = SubscriptionChanges(state, key.attempts)
         self._states[key.state] -= 1
         self._states[state] += 1
         key.state = state
@@ -322,8 +288,7 @@ class Subscriptions:
     def _forget_server(self) -> None:
         self._hello.clear()
         self._strays.clear()
-        for pending in self._pending.values():
-            pending.calls.clear()
+        self._calls.forget_pending()
         for key in self._keys.values():
             key.is_known = False
         self._restart_keys()
@@ -341,15 +306,14 @@ class Subscriptions:
 
     def due(self, now_s: float) -> list[Outgoing]:
         """Give the calls that are to be sent now, in order."""
-        for pending in self._pending.values():
-            pending.write_off(now_s)
+        self._calls.write_off(now_s)
         calls: list[Outgoing] = []
         self._drop_orphans(now_s, calls)
         if not self._is_open:
             return calls
-        while self._hello and self._may_send(now_s):
+        while self._hello and self._calls.may_send(now_s):
             method, ack = self._hello.popleft()
-            calls.append(self._call(method, (), ack, now_s))
+            calls.append(self._calls.send(method, Call((), now_s), ack))
         if not self._is_withheld:
             self._send_new(now_s, calls)
             self._send_restored(now_s, calls)
@@ -358,15 +322,14 @@ class Subscriptions:
     def _drop_orphans(self, now_s: float, calls: list[Outgoing]) -> None:
         while self._orphans:
             ripe = self._ripe_orphans(now_s)
-            if not ripe or (self._is_open and not self._may_send(now_s)):
+            if not ripe or (self._is_open and not self._calls.may_send(now_s)):
                 return
             subscribed = [mint for mint in ripe if self._keys[mint].is_known]
             for mint in ripe:
                 self._forget(mint)
             if subscribed and self._is_open:
-                calls.append(
-                    self._call("unsubscribeTokenTrade", tuple(subscribed), Ack.UNSUBSCRIBED, now_s)
-                )
+                call = Call(tuple(subscribed), now_s)
+                calls.append(self._calls.send("unsubscribeTokenTrade", call, Ack.UNSUBSCRIBED))
 
     def _ripe_orphans(self, now_s: float) -> list[Mint]:
         ripe: list[Mint] = []
@@ -383,21 +346,26 @@ class Subscriptions:
         self._restore.pop(mint, None)
 
     def _send_new(self, now_s: float, calls: list[Outgoing]) -> None:
-        if now_s < self._next_batch_s:
+        backlog = BACKLOG_BATCHES * self._batch_size
+        if now_s < self._next_batch_s and len(self._new) <= backlog:
             return
-        while self._new and self._may_send(now_s):
-            calls.append(self._subscribe(_take(self._new, self._batch_size), now_s))
-            self._next_batch_s = now_s + self._batch_interval_s
+        while self._new and self._calls.may_send(now_s):
+            size = self._batch_size
+            if len(self._new) > backlog:
+                size = max(size, RESTORE_KEYS)
+            else:
+                self._next_batch_s = now_s + self._batch_interval_s
+            calls.append(self._subscribe(_take(self._new, size), now_s))
 
     def _send_restored(self, now_s: float, calls: list[Outgoing]) -> None:
-        if self._restore and now_s >= self._next_restore_s and self._may_send(now_s):
+        if self._restore and now_s >= self._next_restore_s and self._calls.may_send(now_s):
             calls.append(self._subscribe(_take(self._restore, RESTORE_KEYS), now_s))
             self._next_restore_s = now_s + RESTORE_PAUSE_S
 
     def _subscribe(
         self, mints: tuple[Mint, ...], now_s: float, *, is_probe: bool = False
     ) -> Outgoing:
-        call = _Call(mints, now_s, is_probe)
+        call = Call(mints, now_s, is_probe)
         for mint in mints:
             self._new.pop(mint, None)
             self._restore.pop(mint, None)
@@ -407,18 +375,7 @@ class Subscriptions:
             key.attempts += 1
             if key.state is SubscriptionState.PENDING:
                 self._set(mint, key, SubscriptionState.SENT)
-        return Outgoing(self._record("subscribeTokenTrade", call, Ack.KEYS), len(mints))
-
-    def _call(self, method: str, mints: tuple[Mint, ...], ack: Ack, now_s: float) -> Outgoing:
-        return Outgoing(self._record(method, _Call(mints, now_s), ack), 0)
-
-    def _record(self, method: str, call: _Call, ack: Ack) -> bytes:
-        self._sent_s.append(call.sent_s)
-        self._pending[ack].add(call)
-        return msgspec.json.encode(_Method(method, call.keys))
-
-    def _may_send(self, now_s: float) -> bool:
-        return len(self._sent_s) < MAX_CALLS_PER_SECOND or now_s - self._sent_s[0] >= 1.0
+        return self._calls.send("subscribeTokenTrade", call, Ack.KEYS)
 
 
 def _take(mints: dict[Mint, None], limit: int) -> tuple[Mint, ...]:

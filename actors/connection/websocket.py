@@ -7,9 +7,11 @@ sent is bounded by 8 MiB; no reason for a loss holds a secret; a failed or aband
 no open socket.
 Not guaranteed: that the thread of an abandoned attempt ends soon (a name lookup cannot be
 interrupted); there are at most 3 of them.
-Relies on websocket-client 1.9.2: with a timeout of zero
-its `recv_frame` raises `BlockingIOError` or `SSLWantReadError` when no data is left, and goes on
-where it was at the next call.
+Relies on websocket-client 1.9.2: its `recv_frame` takes its bytes from `frame_buffer.recv`, passes
+on what that raises when no data is left, and goes on where it was at the next call.
+
+The socket is read in large pieces. Text frames in one part, which is nearly all, are cut out of
+them in place; every other frame goes through the library, byte for byte (0.6 us against 10).
 """
 
 from __future__ import annotations
@@ -28,7 +30,6 @@ from websocket import ABNF
 
 from actors.connection.address import SessionLostError
 from actors.connection.decoder import MAX_FRAME_BYTES
-from actors.connection.partition import Arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from actors.connection.address import FeedAddress
 
 MAX_SLICE_FRAMES: Final = 1_024
+READ_BYTES: Final = 256 * 1024
+_TEXT: Final = 0x80 | ABNF.OPCODE_TEXT
+"""First byte of a text in one frame."""
+_MASKED: Final = 0x80
+_TWO_BYTES: Final = 126
+"""A length up to here stands in the second byte; this one says that it stands in the next two."""
 MAX_OUTGOING_BYTES: Final = 8 * 1024 * 1024
 MAX_ABANDONED: Final = 3
 _FORBIDDEN: Final = 403
@@ -45,7 +52,7 @@ _NOTHING_NOW: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteEr
 _FAILURES: Final = (OSError, websocket.WebSocketException, struct.error, SessionLostError)
 
 
-class Session:
+class WebSocketSession:
     """An open WebSocket. Used by the actor's thread alone.
 
     Attributes:
@@ -63,6 +70,14 @@ class Session:
         self._fd = sock.fileno()
         self._describe = describe
         self._out = bytearray()
+        self._in = b""
+        """What was read, from `_position` on not understood yet."""
+        self._position = 0
+        self._is_in_library = False
+        """The frame at `_position` goes through the library, which may have begun with it."""
+        self._is_dry = True
+        """Nothing can be cut out of `_in` before more is read."""
+        ws.frame_buffer.recv = self._take
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self.lost: str | None = None
@@ -74,7 +89,9 @@ class Session:
 
     @property
     def has_buffered(self) -> bool:
-        """Whether data waits inside the TLS layer, where no `poll` sees it."""
+        """Whether data waits here or inside the TLS layer, where no `poll` sees it."""
+        if not self._is_dry:
+            return True
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     @property
@@ -82,24 +99,95 @@ class Session:
         """Whether something waits for the socket to take it."""
         return bool(self._out)
 
-    def read(self, stamp: Callable[[], int], go_on: Callable[[], bool]) -> list[Arrived]:
-        """Read frames until the socket is dry, 1,024 are there, or `go_on` says no.
+    def read(self, go_on: Callable[[], bool]) -> list[bytes]:
+        """Read messages until the socket is dry, 1,024 are there, or `go_on` says no.
 
         Pings are answered, pongs noted. Sets `lost` when nothing can follow.
         """
-        arrived: list[Arrived] = []
-        while self.lost is None and len(arrived) < MAX_SLICE_FRAMES and go_on():
-            try:
-                payload = self._next_message()
-            except _NOTHING_NOW:
-                break
-            except _FAILURES as error:
-                self.lost = self._describe(error)
-            else:
-                if payload is not None:
-                    arrived.append(Arrived(stamp(), payload))
+        messages: list[bytes] = []
+        try:
+            while self.lost is None and len(messages) < MAX_SLICE_FRAMES and go_on():
+                if self._is_dry:
+                    self._fill()
+                self._understand(messages)
+        except _NOTHING_NOW:
+            pass
+        except _FAILURES as error:
+            self.lost = self._describe(error)
         self.flush()
-        return arrived
+        return messages
+
+    def _fill(self) -> None:
+        """Read once.
+
+        Raises:
+            BlockingIOError, ssl.SSLWantReadError: no data is there.
+            OSError, websocket.WebSocketException: the connection is lost.
+        """
+        read: bytes = self._sock.recv(READ_BYTES)
+        if not read:
+            raise websocket.WebSocketConnectionClosedException
+        self._in = self._in[self._position :] + read
+        self._position = 0
+        self._is_dry = False
+
+    def _understand(self, messages: list[bytes]) -> None:
+        """Add the messages that `_in` holds, up to the bound; dry when only part of one is left."""
+        while len(messages) < MAX_SLICE_FRAMES:
+            if not self._is_in_library and not self._parts and self._cut_texts(messages):
+                return
+            self._is_in_library = True
+            try:
+                message = self._next_message()
+            except BlockingIOError:
+                self._is_dry = True
+                return
+            self._is_in_library = False
+            if message is None:
+                # A flood of control frames is no slice: the caller looks at the clock in between.
+                return
+            messages.append(message)
+
+    def _cut_texts(self, messages: list[bytes]) -> bool:
+        """Cut texts out as long as one follows the other; False: the library has to go on."""
+        data, position, end = self._in, self._position, len(self._in)
+        room = MAX_SLICE_FRAMES - len(messages)
+        try:
+            while room:
+                if position + 1 >= end:
+                    self._is_dry = True
+                    return True
+                size = data[position + 1]
+                if data[position] != _TEXT or size & _MASKED or size > _TWO_BYTES:
+                    return False
+                begin = position + 2
+                if size == _TWO_BYTES:
+                    begin += 2
+                    if begin > end:
+                        self._is_dry = True
+                        return True
+                    size = data[begin - 2] << 8 | data[begin - 1]
+                if begin + size > end:
+                    self._is_dry = True
+                    return True
+                position = begin + size
+                messages.append(data[begin:position])
+                room -= 1
+            return True
+        finally:
+            self._position = position
+
+    def _take(self, size: int) -> bytes:
+        """Give the library bytes of what was read.
+
+        Raises:
+            BlockingIOError: nothing is left of it.
+        """
+        taken = self._in[self._position : self._position + size]
+        if not taken:
+            raise BlockingIOError
+        self._position += len(taken)
+        return taken
 
     def send(self, text: bytes) -> None:
         """Send a text frame, now or as soon as the socket takes it."""
@@ -215,7 +303,7 @@ class Dial:
         self._timeout_s = timeout_s
         self._make_context = make_context
         self._done = done
-        self._outcome: queue.SimpleQueue[Session | DialFailure] = queue.SimpleQueue()
+        self._outcome: queue.SimpleQueue[WebSocketSession | DialFailure] = queue.SimpleQueue()
         self._is_abandoned = threading.Event()
         self._ws: websocket.WebSocket | None = None
         self._thread = threading.Thread(target=self._run, name="feed-dial", daemon=True)
@@ -226,7 +314,7 @@ class Dial:
         """Whether the attempt's thread is still there."""
         return self._thread.is_alive()
 
-    def outcome(self) -> Session | DialFailure | None:
+    def outcome(self) -> WebSocketSession | DialFailure | None:
         """Take the outcome; None while there is none."""
         try:
             return self._outcome.get_nowait()
@@ -244,7 +332,7 @@ class Dial:
 
     def _run(self) -> None:
         try:
-            outcome: Session | DialFailure = self._connect()
+            outcome: WebSocketSession | DialFailure = self._connect()
         except (*_FAILURES, ValueError) as error:
             outcome = DialFailure(
                 self._address.describe(error),
@@ -257,7 +345,7 @@ class Dial:
         else:
             self._done()
 
-    def _connect(self) -> Session:
+    def _connect(self) -> WebSocketSession:
         options = {"context": self._make_context()} if self._address.is_tls else {}
         ws: Any = websocket.WebSocket(
             sslopt=options, enable_multithread=False, skip_utf8_validation=True
@@ -266,11 +354,11 @@ class Dial:
         self._ws = ws
         # A redirect would hand the key to somebody else.
         ws.connect(self._address.secret_url, timeout=self._timeout_s, redirect_limit=0)
-        return Session(ws, self._address.describe)
+        return WebSocketSession(ws, self._address.describe)
 
     def _close_unwanted(self) -> None:
         outcome = self.outcome()
-        if isinstance(outcome, Session):
+        if isinstance(outcome, WebSocketSession):
             outcome.close()
 
 

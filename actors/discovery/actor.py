@@ -9,10 +9,10 @@ Relies on: `RouteSwitched` and `RouteClosed` stand in the mailbox behind the min
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from actors.discovery.coin_cache import CachedCoin, is_full
-from actors.discovery.coin_filter import Reason
+from actors.discovery.coin_filter import FilterReason
 from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
 from actors.protocol.connection import UnwatchMint, WatchMint
 from actors.protocol.discovery import (
@@ -42,7 +42,7 @@ from actors.protocol.tracker import (
     HandOverDone,
     PhasesChanged,
 )
-from actors.runtime import Actor, Flush, Message, SettingsChanged
+from actors.runtime import Actor, Flush, SettingsChanged, ToSelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,10 +54,8 @@ if TYPE_CHECKING:
 _EXPIRY = "expiry"
 
 
-class _ExpiryDue(Message, frozen=True):
+class _ExpiryDue(ToSelf, frozen=True):
     """The oldest coin of the cache has waited long enough at `at_us` of the feed clock."""
-
-    internal: ClassVar[bool] = True
 
     at_us: int
 
@@ -168,12 +166,12 @@ class DiscoveryActor(Actor):
     def _passes(self, coin: Coin) -> bool:
         """Say whether the filter lets a coin pass, and remember that it was seen."""
         reason = self._state.coin_filter.check(coin, coin.arrived_us)
-        if reason is not Reason.QUOTE_MINT:
+        if reason is not FilterReason.QUOTE_MINT:
             # A quote mint stands for any number of coins, so it is never "seen before".
             self._state.recent.add(coin)
         if reason is not None:
             self.context.telemetry.coins_filtered.labels(reason=reason.value).inc()
-            if reason is not Reason.QUOTE_MINT:
+            if reason is not FilterReason.QUOTE_MINT:
                 self.context.note(coin.mint, "filtered", reason=reason.value, name=coin.name)
             return False
         self.context.telemetry.coins_received.inc()

@@ -27,7 +27,7 @@ MAX_TEXTS: Final = 65_536
 """Names, and symbols, remembered at once; the feed creates 225 coins in the longest window."""
 
 
-class Reason(StrEnum):
+class FilterReason(StrEnum):
     """Why a coin was filtered; also the label of the counter."""
 
     QUOTE_MINT = "quote_mint"
@@ -98,21 +98,21 @@ class CoinFilter:
         self._threshold = threshold
         self._names.keep = self._symbols.keep = threshold
 
-    def check(self, coin: Coin, now_us: int) -> Reason | None:
+    def check(self, coin: Coin, now_us: int) -> FilterReason | None:
         """Say why a coin is filtered, or let it pass (None) and remember its name and symbol.
 
         A text seen `threshold` times within `(now_us - window_us, now_us]` filters the next coin
         that has it. Times must not go back.
         """
         if coin.mint in QUOTE_MINTS:
-            return Reason.QUOTE_MINT
+            return FilterReason.QUOTE_MINT
         if self._pattern.search(coin.name[:MATCHED_CHARACTERS]) is not None:
-            return Reason.BAD_NAME
+            return FilterReason.BAD_NAME
         name, symbol = folded(coin.name), folded(coin.symbol)
         after_us = now_us - self._window_us
         seen = max(self._names.count(name, after_us), self._symbols.count(symbol, after_us))
         if seen >= self._threshold:
-            return Reason.SPAM_BURST
+            return FilterReason.SPAM_BURST
         self._names.add(name, now_us)
         self._symbols.add(symbol, now_us)
         return None

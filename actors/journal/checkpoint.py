@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.domain import US_PER_SECOND, Mint
-from actors.journal.records import Fact
+from actors.journal.records import FactRecord
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from actors.journal.history import History
+    from actors.journal.history import MintHistory
 
 RELEASED: Final = "released"
 STARTED: Final = "tracker_started"
@@ -31,7 +31,7 @@ SEARCH_RECORDS: Final = 4_096
 """Looked through in one step, about 20 ms."""
 
 
-class Bearings(msgspec.Struct, frozen=True):
+class Checkpoint(msgspec.Struct, frozen=True):
     """What the journal's facts say about its frames."""
 
     needed_us: int
@@ -48,10 +48,10 @@ class _Facts:
     def __init__(self) -> None:
         self.released_us: int | None = None
         self._has_rows: dict[Mint, bool] = {}
-        self._stops: dict[Mint, tuple[Fact, bool]] = {}
+        self._stops: dict[Mint, tuple[FactRecord, bool]] = {}
         self._left_out_us: set[int] = set()
 
-    def take(self, fact: Fact) -> None:
+    def take(self, fact: FactRecord) -> None:
         if fact.name == RELEASED:
             self.released_us = _number(fact, "before_us", self.released_us)
         elif fact.name == LEFT_OUT:
@@ -59,23 +59,23 @@ class _Facts:
         elif fact.mint is not None:
             self._take_tracking(fact, fact.mint)
 
-    def _take_tracking(self, fact: Fact, mint: Mint) -> None:
+    def _take_tracking(self, fact: FactRecord, mint: Mint) -> None:
         if fact.name == STARTED:
             self._has_rows[mint] = "rows_end_us" in fact.details
         elif fact.name == STOPPED:
             self._stops[mint] = (fact, self._has_rows.get(mint, False))
 
-    def bearings(self) -> Bearings:
+    def checkpoint(self) -> Checkpoint:
         needed_us = self.released_us or 0
         stopped = {
             mint: _number(stop, "through_seq", stop.seq) or 0
             for mint, (stop, had_rows) in self._stops.items()
             if _is_final(stop, needed_us, had_rows=had_rows)
         }
-        return Bearings(needed_us, stopped, frozenset(self._left_out_us))
+        return Checkpoint(needed_us, stopped, frozenset(self._left_out_us))
 
 
-def needed_from(history: History, tail_us: int) -> Generator[None, None, Bearings]:
+def needed_from(history: MintHistory, tail_us: int) -> Generator[None, None, Checkpoint]:
     """Find from where the journal is needed, and which mints' tracking has ended since.
 
     The note of what is released is renewed every few seconds, so it is looked for near the end
@@ -90,20 +90,20 @@ def needed_from(history: History, tail_us: int) -> Generator[None, None, Bearing
         for number, record in enumerate(history.records(since_us=since_us), 1):
             if number % SEARCH_RECORDS == 0:
                 yield
-            if isinstance(record, Fact):
+            if isinstance(record, FactRecord):
                 facts.take(record)
         if facts.released_us is not None and facts.released_us >= since_us:
             # Whatever has ended since was noted later.
             break
-    return facts.bearings()
+    return facts.checkpoint()
 
 
-def _number(fact: Fact, name: str, default: int | None) -> int | None:
+def _number(fact: FactRecord, name: str, default: int | None) -> int | None:
     value = fact.details.get(name)
     return value if isinstance(value, int) else default
 
 
-def _is_final(stop: Fact, needed_us: int, *, had_rows: bool) -> bool:
+def _is_final(stop: FactRecord, needed_us: int, *, had_rows: bool) -> bool:
     """Say whether a mint's frames from before its stop are done with.
 
     Rows and the end of a tracker that has ended by itself may not have been kept if that was

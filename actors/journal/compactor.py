@@ -68,7 +68,7 @@ class SyncTimes(msgspec.Struct, frozen=True):
         return SyncTimes(self.count + 1, seconds, longest, self.total_s + seconds)
 
 
-class Census(msgspec.Struct, frozen=True):
+class FolderTotals(msgspec.Struct, frozen=True):
     """What the keeper's last round left in the folder."""
 
     segments: int = 0
@@ -81,7 +81,7 @@ class Census(msgspec.Struct, frozen=True):
     """The cap is reached, and nothing may be removed."""
 
 
-class JournalKeeper:
+class Compactor:
     """Syncs, compresses and removes the segments of one folder.
 
     `begin`, `wake`, `release_before` and all attributes may be used from any thread; `maintain`
@@ -113,7 +113,7 @@ class JournalKeeper:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self.census = Census()
+        self.census = FolderTotals()
         self.sync_times = SyncTimes()
         self.sync_fault: OSError | None = None
         """A failed wait for the disk; whoever acts on it sets it back to None."""
@@ -199,7 +199,7 @@ class JournalKeeper:
         """Look at what the folder holds. Blocks; raises OSError."""
         appended = self._appended_bytes()
         inventory = files.take_inventory(self._directory)
-        self.census = Census(
+        self.census = FolderTotals(
             segments=len(inventory.segments),
             bytes=inventory.total_bytes,
             oldest_us=inventory.segments[0].first_us if inventory.segments else None,

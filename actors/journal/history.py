@@ -38,7 +38,7 @@ class NoHistory:
 NO_HISTORY: Final = NoHistory()
 
 
-class History(Protocol):
+class MintHistory(Protocol):
     """Where the records of earlier processes are read from, oldest first."""
 
     def records(

@@ -25,7 +25,7 @@ may be begun from twice. Numbers stay below 2**53 for 250,000 such starts.
 """
 
 
-class Tail(msgspec.Struct, frozen=True):
+class SegmentTail(msgspec.Struct, frozen=True):
     """Where an earlier process stopped writing; zeros for an empty journal."""
 
     last_seq: int = 0
@@ -49,7 +49,7 @@ class Name(msgspec.Struct, frozen=True):
     unnumbered_seq: int = 0
 
 
-def read_tail(directory: Path) -> Tail:
+def read_tail(directory: Path) -> SegmentTail:
     """Give the highest sequence number and time, from the last record and the newest name."""
     seq = us = 0
     for record in JournalReader(directory).last(1):
@@ -57,7 +57,7 @@ def read_tail(directory: Path) -> Tail:
     with contextlib.suppress(OSError):
         for segment in files.list_segments(directory)[-1:]:
             seq, us = max(seq, segment.first_seq), max(us, segment.first_us)
-    return Tail(last_seq=seq, last_us=us, next_seq=seq + 1 + _left_out(directory, seq))
+    return SegmentTail(last_seq=seq, last_us=us, next_seq=seq + 1 + _left_out(directory, seq))
 
 
 def _left_out(directory: Path, last_seq: int) -> int:

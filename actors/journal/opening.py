@@ -9,7 +9,7 @@ import msgspec
 from actors.journal import segments as files
 from actors.journal.numbering import (
     Name,
-    Tail,
+    SegmentTail,
     forget_closing,
     keep_name,
     new_name,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def open_folder(directory: Path, now_us: int, refusals: list[OSError]) -> Tail:
+def open_folder(directory: Path, now_us: int, refusals: list[OSError]) -> SegmentTail:
     """Repair the tail, see to the journal's name and its clock, and say where it ends.
 
     What the disk refuses is added to `refusals`; the other steps are done all the same.

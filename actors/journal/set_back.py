@@ -23,7 +23,7 @@ from actors.journal import segments as files
 from actors.journal.checkpoint import LEFT_OUT, MEMORY_US, RELEASED, needed_from
 from actors.journal.numbering import keep_name, read_name
 from actors.journal.reader import JournalReader
-from actors.journal.records import Fact, encode
+from actors.journal.records import FactRecord, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,14 +139,14 @@ def _needed(journal: Path, newest_us: int) -> Iterator[Record]:
 def _earlier(records: Iterator[Record], by_us: int) -> Iterator[Record]:
     for record in records:
         at_us = max(0, record.at_us - by_us)
-        if isinstance(record, Fact):
+        if isinstance(record, FactRecord):
             details = _details_earlier(record, by_us)
             yield msgspec.structs.replace(record, at_us=at_us, details=details)
         else:
             yield msgspec.structs.replace(record, at_us=at_us)
 
 
-def _details_earlier(fact: Fact, by_us: int) -> dict[str, Scalar]:
+def _details_earlier(fact: FactRecord, by_us: int) -> dict[str, Scalar]:
     name = _TIMES.get(fact.name, "")
     value = fact.details.get(name)
     if not isinstance(value, int):
@@ -166,7 +166,7 @@ def _write(folder: Path, records: Iterator[Record], by_us: int) -> None:
         for record in records:
             file.write(encode(record))
             last = record
-        file.write(encode(Fact(last.seq, last.at_us, SET_BACK, details={"by_us": by_us})))
+        file.write(encode(FactRecord(last.seq, last.at_us, SET_BACK, details={"by_us": by_us})))
         file.flush()
         files.sync_data(file.fileno())
     files.sync_directory(folder)

@@ -18,7 +18,7 @@ import msgspec
 
 from actors.journal import segments as files
 from actors.journal.reader import DAMAGE
-from actors.journal.records import Frame, decode, may_name, names
+from actors.journal.records import FrameRecord, decode, may_name, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +134,7 @@ class _Search:
     def _frames(self, lines: Iterator[bytes]) -> Iterator[JournalFrame]:
         for line in lines:
             record = decode(line) if may_name(line, self._needle) else None
-            if not isinstance(record, Frame) or record.at_us < self._since_us:
+            if not isinstance(record, FrameRecord) or record.at_us < self._since_us:
                 continue
             if names(record, self._mint):
                 yield JournalFrame(record.seq, record.at_us, record.data)

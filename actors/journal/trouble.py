@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Final
 
+from actors.backoff import backoff_s
+
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 
@@ -21,7 +23,7 @@ class Trouble:
         """Records lost to the journal since the start."""
         self.gap = 0
         """Records lost since the last one that was written."""
-        self._pause_s = _FIRST_PAUSE_S
+        self._failures = 0
         self._retry_at_s = 0.0
 
     def may_try(self, now_s: float) -> bool:
@@ -31,12 +33,12 @@ class Trouble:
     def failed(self, sentence: str, now_s: float) -> None:
         """Note a failed attempt; the pause after it is 1 s and doubles up to 60 s."""
         self.fault = self.last_error = sentence
-        self._retry_at_s = now_s + self._pause_s
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self._failures += 1
+        self._retry_at_s = now_s + backoff_s(self._failures, _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
 
     def succeeded(self) -> None:
         """Note an attempt that wrote everything."""
-        self.fault, self._pause_s = None, _FIRST_PAUSE_S
+        self.fault, self._failures = None, 0
 
     def lose(self, records: int) -> None:
         """Count records that are not certainly in the journal."""

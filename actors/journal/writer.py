@@ -35,19 +35,19 @@ import msgspec
 
 from actors.domain import US_PER_SECOND
 from actors.journal import segments as files
+from actors.journal.compactor import Compactor, Opened, Policy, SyncTimes
 from actors.journal.compactor import Fsync as Fsync  # noqa: PLC0414 - part of this module's interface
-from actors.journal.compactor import JournalKeeper, Opened, Policy, SyncTimes
 from actors.journal.numbering import (
     Name,
-    Tail,
+    SegmentTail,
     keep_name,
     note_closing,
 )
 from actors.journal.opening import open_folder
 from actors.journal.reader import JournalReader as JournalReader  # noqa: PLC0414 - as above
-from actors.journal.records import Fact as Fact  # noqa: PLC0414 - as above
-from actors.journal.records import Frame as Frame  # noqa: PLC0414 - as above
-from actors.journal.records import Record, Scalar, encode
+from actors.journal.records import FactRecord as FactRecord  # noqa: PLC0414 - as above
+from actors.journal.records import FrameRecord as FrameRecord  # noqa: PLC0414 - as above
+from actors.journal.records import Record, Scalar, encode_all
 from actors.journal.segments import Segment
 from actors.journal.trouble import Trouble, sentence
 
@@ -145,7 +145,7 @@ class JournalWriter:
         self._appended_bytes = 0
         self._trouble = Trouble()
         self._is_open = False
-        self._keeper = JournalKeeper(
+        self._keeper = Compactor(
             directory,
             Policy(fsync=fsync, max_bytes=max_bytes, max_age_hours=max_age_hours),
             appended_bytes=lambda: self._appended_bytes,
@@ -153,7 +153,7 @@ class JournalWriter:
             monotonic_s=monotonic_s,
         )
 
-    def open(self) -> Tail:
+    def open(self) -> SegmentTail:
         """Repair the tail, say where it ends and start the upkeep.
 
         Blocks: reads the newest segment once, up to a second for a full one. Does not raise for the
@@ -198,7 +198,7 @@ class JournalWriter:
     def note_at_end(self, name: str) -> None:
         """Append a fact at the time of the last record; nothing where this process wrote none."""
         if self._opened is not None:
-            self.append((Fact(self._last_seq, self._last_us, name),))
+            self.append((FactRecord(self._last_seq, self._last_us, name),))
 
     def maintain(self) -> None:
         """Do the upkeep once, where no thread does it: sync, compress, remove.
@@ -284,39 +284,43 @@ class JournalWriter:
         if not self._trouble.gap:
             return ()
         details: dict[str, Scalar] = {"lost": self._trouble.gap}
-        return (Fact(self._last_seq, record.at_us, "journal_gap", details=details),)
+        return (FactRecord(self._last_seq, record.at_us, "journal_gap", details=details),)
 
     def _try_to_write(self, records: tuple[Record, ...]) -> tuple[int, OSError | None]:
         """Give the number of records that are surely in the file, and what kept the others out."""
-        buffer = b"".join([encode(record) for record in records])
+        buffer = encode_all(records)
         try:
             opened = self._segment_for(records[0])
         except OSError as error:
             return 0, error
-        self._last_seq = max(self._last_seq, *(record.seq for record in records))
-        self._last_us = max(self._last_us, *(record.at_us for record in records))
-        kept, trouble = self._write(opened, buffer)
+        # Neither falls from one record to the next.
+        self._last_seq = max(self._last_seq, records[-1].seq)
+        self._last_us = max(self._last_us, records[-1].at_us)
+        kept, trouble = self._write(opened, buffer, len(records))
         if trouble is None and self._sync_slices:
             trouble = self._sync(opened)
             if trouble is not None:
                 return 0, trouble
-        return buffer.count(b"\n", 0, kept), trouble
+        return kept, trouble
 
-    def _write(self, opened: Opened, buffer: bytes) -> tuple[int, OSError | None]:
-        """Append; give the bytes kept, which are whole lines even if the disk took half of one."""
+    def _write(self, opened: Opened, buffer: bytes, lines: int) -> tuple[int, OSError | None]:
+        """Append; give how many lines were kept: whole ones, even if the disk took half of one."""
         written, trouble = 0, None
         try:
             while written < len(buffer):
                 written += os.write(opened.fd, memoryview(buffer)[written:])
         except OSError as error:
             trouble = error
-        kept = buffer.rfind(b"\n", 0, written) + 1
+        kept = written
+        if written < len(buffer):
+            kept = buffer.rfind(b"\n", 0, written) + 1
+            lines = buffer.count(b"\n", 0, kept)
         self._size += kept
         self._appended_bytes += kept
-        self._appended_records += buffer.count(b"\n", 0, kept)
+        self._appended_records += lines
         if kept < written:
             self._cut_back(opened)
-        return kept, trouble
+        return lines, trouble
 
     def _cut_back(self, opened: Opened) -> None:
         try:

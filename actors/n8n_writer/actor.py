@@ -14,30 +14,28 @@ from __future__ import annotations
 import random
 import uuid
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from actors.domain import Drop
-from actors.n8n_writer.payload import CoinBatch, Request, build_request, fits, prove
+from actors.n8n_writer.outbox import Outbox
+from actors.n8n_writer.payload import CoinBatch, WebhookRequest, build_request, fits, prove
 from actors.n8n_writer.retry_policy import (
-    Answer,
-    DeadLetter,
     Decision,
     Deliver,
+    GiveUp,
     Outcome,
     Retry,
     Split,
-    Stop,
+    Undeliverable,
+    WebhookAnswer,
     decide,
     describe,
     error_type,
     has_arrived,
 )
 from actors.n8n_writer.state import MAX_WAITING
-from actors.protocol.discovery import CoinsDelivered
 from actors.protocol.n8n_writer import CoinDiscovered, N8nStatus
-from actors.protocol.supervisor import DISCOVERY, SUPERVISOR, Drained
-from actors.runtime import Actor, Flush, Message, SettingsChanged
+from actors.protocol.supervisor import SUPERVISOR, Drained
+from actors.runtime import Actor, Flush, SettingsChanged, ToSelf
 from actors.spool.store import SpoolError
 
 if TYPE_CHECKING:
@@ -53,32 +51,28 @@ if TYPE_CHECKING:
 _STORE_PAUSE_S: Final = 5.0
 
 
-class _Internal(Message, frozen=True):
-    internal: ClassVar[bool] = True
-
-
-class _BatchDue(_Internal, frozen=True):
+class _BatchDue(ToSelf, frozen=True):
     """The oldest waiting coin has waited for BATCH_TIMEOUT, or the disk may be asked again."""
 
 
-class _SendDue(_Internal, frozen=True):
+class _SendDue(ToSelf, frozen=True):
     """It is time for the next attempt."""
 
 
-class _Answered(_Internal, frozen=True):
+class _Answered(ToSelf, frozen=True):
     """The request with this number has ended; sent by its thread."""
 
     number: int
     outcome: Outcome
 
 
-class _Overdue(_Internal, frozen=True):
+class _Overdue(ToSelf, frozen=True):
     """The request with this number has had N8N_TIMEOUT."""
 
     number: int
 
 
-class _FlushOver(_Internal, frozen=True):
+class _FlushOver(ToSelf, frozen=True):
     """A flush may take no longer."""
 
 
@@ -110,7 +104,7 @@ class N8nWriterActor(Actor):
         self._store = store
         self._transport = transport
         self._jitter = jitter
-        self._new_id = new_id
+        self._outbox = Outbox(context, state, store, new_id)
         self._settings = context.settings
         self._in_flight: _InFlight | None = None
         self._pausing = False
@@ -120,7 +114,10 @@ class N8nWriterActor(Actor):
         """Go on with what is waiting, in memory and on disk."""
         self._warn_of_test_address()
         self._state.reached = "idle"
-        self._open_store()
+        try:
+            self._outbox.open()
+        except SpoolError as error:
+            self._store_failed(error)
         if self._state.waiting:
             self.context.after("batch", self.context.settings.batch_timeout, _BatchDue())
         self._send_after(0)
@@ -153,16 +150,6 @@ class N8nWriterActor(Actor):
         self._transport.close()
         self._put_waiting()
         self._store.close()
-
-    def _open_store(self) -> None:
-        state = self._state
-        try:
-            self._store.open()
-            if state.stored_coins is None:
-                self._count()
-                state.batched_seq = self._store.batched_seq()
-        except SpoolError as error:
-            self._store_failed(error)
 
     # Settings. What is not here is read from them at the time.
 
@@ -226,22 +213,12 @@ class N8nWriterActor(Actor):
             self._send_after(0)
 
     def _put_waiting(self) -> bool:
-        """Put everything that waits on disk, in batches; False when the disk refuses."""
-        waiting, size = self._state.waiting, self.context.settings.batch_size
-        while waiting:
-            coins = tuple(islice(waiting, size))
-            batch = CoinBatch(self._new_id(), self.context.now_us(), coins)
-            try:
-                self._store.put([batch])
-            except SpoolError as error:
-                self._store_failed(error)
-                return False
-            for coin in coins:
-                waiting.popleft()
-                self.context.note(coin.mint, "n8n_stored", batch_id=batch.batch_id)
-            if not self._state.stored_coins:
-                self._state.oldest_stored_us = batch.created_us
-            self._state.stored(len(coins))
+        """Put everything that waits on disk; False when the disk refuses."""
+        try:
+            self._outbox.put_waiting(self.context.settings.batch_size)
+        except SpoolError as error:
+            self._store_failed(error)
+            return False
         return True
 
     def _store_failed(self, error: SpoolError) -> None:
@@ -259,7 +236,7 @@ class N8nWriterActor(Actor):
         if self._in_flight is not None:
             return
         try:
-            batch = self._next_batch()
+            batch = None if self._url() is None else self._outbox.oldest()
         except SpoolError as error:
             self._store_failed(error)
             self._send_after(_STORE_PAUSE_S)
@@ -274,23 +251,7 @@ class N8nWriterActor(Actor):
         else:
             self._too_long(batch)
 
-    def _next_batch(self) -> CoinBatch | None:
-        if self._url() is None:
-            return None
-        state = self._state
-        if state.delivered_id:
-            self._store.remove(state.delivered_id)
-            state.delivered_id = ""
-        batch = self._store.oldest()
-        # Unreadable batches are gone now.
-        self._count()
-        return batch
-
-    def _count(self) -> None:
-        self._state.stored_coins = self._store.coins()
-        self._state.oldest_stored_us = self._store.oldest_us()
-
-    def _request(self, batch: CoinBatch) -> Request:
+    def _request(self, batch: CoinBatch) -> WebhookRequest:
         settings = self.context.settings
         header = settings.n8n_auth_header
         return build_request(
@@ -300,7 +261,7 @@ class N8nWriterActor(Actor):
             None if header is None else header.get_secret_value(),
         )
 
-    def _start(self, batch: CoinBatch, request: Request) -> None:
+    def _start(self, batch: CoinBatch, request: WebhookRequest) -> None:
         self._state.requests += 1
         number, timeout_s = self._state.requests, self.context.settings.n8n_timeout
         self._in_flight = _InFlight(number, batch, self.context.monotonic_s())
@@ -334,7 +295,9 @@ class N8nWriterActor(Actor):
             jitter=self._jitter(),
         )
         if isinstance(decision, Deliver):
-            self._note_sent(batch, outcome)
+            # Only the oldest batch is tried, so failures in a row were its own.
+            status = outcome.status if isinstance(outcome, WebhookAnswer) else None
+            self._outbox.note(batch, "n8n_sent", attempt=state.failures + 1, status=status)
         else:
             self._failed(decision, outcome)
         self._carry_out(decision, batch)
@@ -345,7 +308,7 @@ class N8nWriterActor(Actor):
             self._carry_out(Split(), batch)
         else:
             self._state.last_error = "A coin is too long for an address; N8N_WEBHOOK_METHOD=POST"
-            self._carry_out(DeadLetter(), batch)
+            self._carry_out(Undeliverable(), batch)
 
     def _carry_out(self, decision: Decision, batch: CoinBatch) -> None:
         """Act on a decision, then go on: at once, or after the pause it asks for."""
@@ -358,19 +321,10 @@ class N8nWriterActor(Actor):
         if pause_s:
             self._drained()
 
-    def _note_sent(self, batch: CoinBatch, outcome: Outcome) -> None:
-        status = outcome.status if isinstance(outcome, Answer) else None
-        # Only the oldest batch is tried, so failures in a row were its own.
-        attempt = self._state.failures + 1
-        for coin in batch.coins:
-            self.context.note(
-                coin.mint, "n8n_sent", batch_id=batch.batch_id, attempt=attempt, status=status
-            )
-
     def _failed(self, decision: Decision, outcome: Outcome) -> None:
         state = self._state
         state.failures += 1
-        state.reached = "stopped" if isinstance(decision, Stop) else "retrying"
+        state.reached = "stopped" if isinstance(decision, GiveUp) else "retrying"
         cause = describe(outcome)
         self.context.telemetry.n8n_errors.labels(type=error_type(outcome)).inc()
         # One line an outage, not one an attempt.
@@ -383,43 +337,19 @@ class N8nWriterActor(Actor):
         """Carry a decision out; return the pause before the next attempt, in seconds."""
         match decision:
             case Deliver():
-                self._delivered(batch)
+                self._state.succeeded(self.context.now_us())
+                self._outbox.delivered(batch)
             case Split():
-                self._store.put(batch.halves())
-                self._store.remove(batch.batch_id)
-            case DeadLetter():
-                self._give_up(batch)
+                self._outbox.divide(batch)
+            case Undeliverable():
+                self._outbox.give_up(batch)
             case Retry(after_s, refused):
                 if refused:
                     self._state.refused(batch)
                 return after_s
-            case Stop(after_s):
+            case GiveUp(after_s):
                 return after_s
         return 0.0
-
-    def _delivered(self, batch: CoinBatch) -> None:
-        count, telemetry = len(batch.coins), self.context.telemetry
-        self._state.succeeded(self.context.now_us())
-        self._state.stored(-count)
-        self._state.delivered_id = batch.batch_id
-        telemetry.coins_sent_n8n.inc(count)
-        telemetry.n8n_batches_sent.inc()
-        self.context.tell(DISCOVERY, CoinsDelivered(tuple(coin.mint for coin in batch.coins)))
-        self._store.remove(batch.batch_id)
-        self._state.delivered_id = ""
-
-    def _give_up(self, batch: CoinBatch) -> None:
-        self._store.remove(batch.batch_id)
-        self._state.stored(-len(batch.coins))
-        self._state.reached = "up"
-        for coin in batch.coins:
-            self.context.dead_letter(CoinDiscovered(coin), "refused")
-            self.context.note(coin.mint, "n8n_dead", batch_id=batch.batch_id)
-        dropped = self.context.telemetry.dropped
-        dropped.labels(reason=Drop.BATCH_REFUSED.value).inc(len(batch.coins))
-        self.context.log.error(
-            "n8n_batch_refused", batch=batch.batch_id, cause=self._state.last_error
-        )
 
     # Stopping.
 
@@ -466,8 +396,4 @@ class N8nWriterActor(Actor):
 
 
 def _destination(settings: Settings) -> tuple[object, ...]:
-    secrets = (settings.n8n_webhook_url, settings.n8n_auth_header)
-    return (
-        settings.n8n_webhook_method,
-        *(None if secret is None else secret.get_secret_value() for secret in secrets),
-    )
+    return settings.n8n_webhook_method, settings.n8n_webhook_url, settings.n8n_auth_header

@@ -27,14 +27,14 @@ from requests.utils import get_auth_from_url
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from actors.n8n_writer.retry_policy import Answer, Failure, Outcome, retry_after_s
+from actors.n8n_writer.retry_policy import Failure, Outcome, WebhookAnswer, retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urllib3 import PoolManager
 
-    from actors.n8n_writer.payload import Request
+    from actors.n8n_writer.payload import WebhookRequest
 
 MAX_BODY_BYTES: Final = 65_536
 MAX_STUCK: Final = 4
@@ -46,7 +46,9 @@ Reply = "Callable[[Outcome], None]"
 class Transport(Protocol):
     """What the n8n-writer needs of a client."""
 
-    def start(self, request: Request, timeout_s: float, reply: Callable[[Outcome], None]) -> None:
+    def start(
+        self, request: WebhookRequest, timeout_s: float, reply: Callable[[Outcome], None]
+    ) -> None:
         """Send a request and have `reply` called with what came of it."""
 
     def abort(self) -> Outcome:
@@ -66,7 +68,9 @@ class HttpTransport:
         self._exchange: _Exchange | None = None
         self._threads: list[threading.Thread] = []
 
-    def start(self, request: Request, timeout_s: float, reply: Callable[[Outcome], None]) -> None:
+    def start(
+        self, request: WebhookRequest, timeout_s: float, reply: Callable[[Outcome], None]
+    ) -> None:
         """Send a request in a new thread; each single wait on the socket ends after `timeout_s`."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         if len(self._threads) >= MAX_STUCK:
@@ -103,11 +107,11 @@ class HttpTransport:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, line: _Line, request: Request, timeout_s: float) -> None:
+    def __init__(self, line: _Line, request: WebhookRequest, timeout_s: float) -> None:
         self._line = line
         self._request = request
         self._timeout_s = timeout_s
-        self.answer: Answer | None = None
+        self.answer: WebhookAnswer | None = None
         """Set as soon as the status line and the headers are here, and `answered` with it."""
         self.answered = threading.Event()
 
@@ -134,7 +138,7 @@ class _Exchange:
         ) as response:
             headers = response.headers
             wait_s = retry_after_s(headers.get("Retry-After"), headers.get("Date"))
-            self.answer = Answer(response.status_code, wait_s)
+            self.answer = WebhookAnswer(response.status_code, wait_s)
             self.answered.set()
             # A body that was read to its end lets the connection be used again.
             left = MAX_BODY_BYTES

@@ -37,7 +37,7 @@ class CoinBatch(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Request:
+class WebhookRequest:
     """One request. Only the method shows: address, headers and body can hold secrets."""
 
     method: str
@@ -46,7 +46,9 @@ class Request:
     body: bytes | None = field(repr=False)
 
 
-def build_request(batch: CoinBatch, method: str, url: str, auth_header: str | None) -> Request:
+def build_request(
+    batch: CoinBatch, method: str, url: str, auth_header: str | None
+) -> WebhookRequest:
     """Build the request for a batch: a JSON body, or with GET the same JSON as parameter `data`.
 
     Args:
@@ -61,11 +63,13 @@ def build_request(batch: CoinBatch, method: str, url: str, auth_header: str | No
         name, _, value = auth_header.partition(":")
         headers[name.strip()] = value.strip()
     if method == "GET":
-        return Request(method, _with_parameter(url, text), headers, None)
-    return Request(method, url, headers | {"Content-Type": "application/json"}, text.encode())
+        return WebhookRequest(method, _with_parameter(url, text), headers, None)
+    return WebhookRequest(
+        method, url, headers | {"Content-Type": "application/json"}, text.encode()
+    )
 
 
-def fits(request: Request) -> bool:
+def fits(request: WebhookRequest) -> bool:
     """Say whether the address is short enough; a body may have any size."""
     return request.body is not None or len(request.url) <= MAX_URL_CHARACTERS
 

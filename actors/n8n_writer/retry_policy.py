@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+from actors.backoff import backoff_s
 
 FIRST_PAUSE_S: Final = 1.0
 MAX_PAUSE_S: Final = 60.0
@@ -22,7 +23,7 @@ _REDIRECTS: Final = range(300, 400)
 _REFUSALS: Final = range(300, 500)
 
 
-class Answer(msgspec.Struct, frozen=True):
+class WebhookAnswer(msgspec.Struct, frozen=True):
     """The webhook has answered."""
 
     status: int
@@ -37,7 +38,7 @@ class Failure(StrEnum):
     CONNECTION = "connection"
 
 
-Outcome = Answer | Failure
+Outcome = WebhookAnswer | Failure
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,18 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Stop:
+class GiveUp:
     """Our credentials are refused: nothing will arrive until someone changes that."""
 
     after_s: float
 
 
 @dataclass(frozen=True)
-class DeadLetter:
+class Undeliverable:
     """Give the batch up and keep it for an operator."""
 
 
-Decision = Deliver | Retry | Split | Stop | DeadLetter
+Decision = Deliver | Retry | Split | GiveUp | Undeliverable
 
 
 def decide(
@@ -85,31 +86,31 @@ def decide(
         refusals: how often this very batch was refused, this time included; from 1.
         jitter: a number in 0..1 from the caller's random source.
     """
-    if isinstance(outcome, Answer):
+    if isinstance(outcome, WebhookAnswer):
         settled = _settled(outcome, coins)
         if settled is not None:
             return settled
         if _is_refusal(outcome.status) and refusals >= MAX_REFUSALS:
-            return DeadLetter()
+            return Undeliverable()
         return Retry(pause_s(failures, jitter), refused=_is_refusal(outcome.status))
     return Retry(pause_s(failures, jitter))
 
 
 def has_arrived(outcome: Outcome) -> bool:
     """Say whether the webhook has accepted the batch: any 2xx."""
-    return isinstance(outcome, Answer) and outcome.status in _SUCCESSES
+    return isinstance(outcome, WebhookAnswer) and outcome.status in _SUCCESSES
 
 
-def _settled(answer: Answer, coins: int) -> Decision | None:
+def _settled(answer: WebhookAnswer, coins: int) -> Decision | None:
     """Decide about an answer for which it does not matter how often it came; None: it does."""
     match answer:
-        case Answer(status=status) if status in _SUCCESSES:
+        case WebhookAnswer(status=status) if status in _SUCCESSES:
             return Deliver()
-        case Answer(status=413 | 414):
-            return Split() if coins > 1 else DeadLetter()
-        case Answer(status=401 | 403):
-            return Stop(STOPPED_PAUSE_S)
-        case Answer(status=429, retry_after_s=float(wait_s)):
+        case WebhookAnswer(status=413 | 414):
+            return Split() if coins > 1 else Undeliverable()
+        case WebhookAnswer(status=401 | 403):
+            return GiveUp(STOPPED_PAUSE_S)
+        case WebhookAnswer(status=429, retry_after_s=float(wait_s)):
             return Retry(min(max(wait_s, FIRST_PAUSE_S), MAX_PAUSE_S))
     return None
 
@@ -124,8 +125,7 @@ def _is_refusal(status: int) -> bool:
 
 def pause_s(failures: int, jitter: float) -> float:
     """Give the pause after so many failures in a row: 1 s doubling to 60 s, less up to a fourth."""
-    base = min(math.ldexp(FIRST_PAUSE_S, min(failures - 1, 16)), MAX_PAUSE_S)
-    return base * (1.0 - 0.25 * jitter)
+    return backoff_s(failures, FIRST_PAUSE_S, MAX_PAUSE_S, chance=jitter, jitter=0.25)
 
 
 def retry_after_s(value: str | None, date: str | None) -> float | None:
@@ -159,11 +159,11 @@ def describe(outcome: Outcome) -> str:
             return "n8n did not answer within N8N_TIMEOUT; coins are kept and sent later."
         case Failure.CONNECTION:
             return "No connection to n8n; check N8N_WEBHOOK_URL and that n8n is running."
-        case Answer(status=401 | 403 as status):
+        case WebhookAnswer(status=401 | 403 as status):
             return f"n8n refuses our credentials ({status}); correct N8N_AUTH_HEADER."
-        case Answer(status=404):
+        case WebhookAnswer(status=404):
             return "n8n does not know the webhook (404); is the workflow active?"
-        case Answer(status=status) if status in _REDIRECTS:
+        case WebhookAnswer(status=status) if status in _REDIRECTS:
             return f"n8n redirects ({status}), which is not followed; correct N8N_WEBHOOK_URL."
-        case Answer(status=status):
+        case WebhookAnswer(status=status):
             return f"n8n answered with status {status}."

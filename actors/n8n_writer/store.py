@@ -8,10 +8,12 @@ import msgspec
 import structlog
 
 from actors.n8n_writer.payload import CoinBatch
-from actors.spool.store import Entry, Spool
+from actors.spool.entries import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from actors.spool.store import Spool
 
 KIND: Final = "n8n"
 

@@ -13,11 +13,6 @@ import pykka
 
 from actors.protocol.connection import GetRoute
 from actors.protocol.operator import (
-    GetDossier,
-    GetDossiers,
-    GetRecent,
-    GetTimeline,
-    OpenTap,
     PauseTracker,
     PinTracker,
     ResumeTracker,
@@ -44,79 +39,42 @@ from actors.runtime.attempt import attempt
 if TYPE_CHECKING:
     from actors.domain import Mint
     from actors.runtime import Context
-    from actors.supervisor.state import SupervisorState, Tree
+    from actors.supervisor.state import Children, Handlers, SupervisorState
     from actors.supervisor.trackers import Trackers
 
 
 Then = Callable[[Any], None]
 
 
-class Desk:
-    """Answers operators, in the supervisor's turns."""
+class CoinCommands:
+    """What operators ask about one coin and do with it, in the supervisor's turns."""
 
     def __init__(
-        self, context: Context, state: SupervisorState, tree: Tree, trackers: Trackers
+        self, context: Context, state: SupervisorState, tree: Children, trackers: Trackers
     ) -> None:
         self._context = context
         self._state = state
         self._tree = tree
         self._trackers = trackers
+        self.handlers: Handlers = {
+            GetTracker: lambda query: self._overview(query.mint),
+            GetLiveCoin: lambda query: self._forward_live(query.mint, query),
+            ReloadConfig: lambda _: self._reload(),
+            ChoosePhase: lambda command: self._choose_phase(command.mint, command.phase_id),
+            PauseTracker: lambda command: trackers.pause(command.mint),
+            ResumeTracker: lambda command: trackers.resume(command.mint),
+            ReviveTracker: lambda command: trackers.revive(command.mint),
+            RestartTracker: lambda command: trackers.restart(command.mint),
+            PinTracker: lambda command: trackers.pin(command.mint, pinned=command.pinned),
+            TraceTracker: lambda command: trackers.trace(command.mint, command.seconds),
+        }
 
-    def answer(self, message: Any) -> Any:
-        """Answer one question, or have it answered.
-
-        Raises:
-            TypeError: the question is none for here.
-        """
-        match message:
-            case ReloadConfig():
-                phases = self._state.phases
-                self._context.forward(STREAM_WATCH, PollNow(), lambda _: ConfigReloaded(phases))
-            case GetTracker(mint):
-                self._overview(mint)
-            case GetLiveCoin(mint):
-                self._forward_live(mint, message)
-            case ChoosePhase(mint, phase_id):
-                return self._choose_phase(mint, phase_id)
-            case _:
-                return self._look(message)
-        return None
-
-    def _look(self, message: Any) -> Any:
-        match message:
-            case GetTimeline(mint):
-                return self._tree.chronicle.of(mint)
-            case OpenTap(mint):
-                return self._tree.tap(tracker_name(mint), mint=mint)
-            case GetRecent(name):
-                return self._tree.recent(name)
-            case GetDossiers(limit, actor):
-                return self._tree.dossiers.all(limit, actor)
-            case GetDossier(dossier_id):
-                return self._tree.dossiers.get(dossier_id)
-            case _:
-                return self._act(message)
-
-    def _act(self, message: Any) -> Any:
-        trackers = self._trackers
-        match message:
-            case PauseTracker(mint):
-                return trackers.pause(mint)
-            case ResumeTracker(mint):
-                return trackers.resume(mint)
-            case ReviveTracker(mint):
-                return trackers.revive(mint)
-            case RestartTracker(mint):
-                return trackers.restart(mint)
-            case PinTracker(mint, pinned):
-                return trackers.pin(mint, pinned=pinned)
-            case TraceTracker(mint, seconds):
-                return trackers.trace(mint, seconds)
-            case _:
-                raise TypeError(f"the supervisor does not take {type(message).__name__}")
+    def _reload(self) -> None:
+        phases = self._state.phases
+        self._context.forward(STREAM_WATCH, PollNow(), lambda _: ConfigReloaded(phases))
 
     def _forward_live(self, mint: Mint, message: GetLiveCoin) -> None:
-        if mint not in self._state.roster:
+        if mint not in self._state.admission:
             self._context.forward(DISCOVERY, message)
         elif not self._trackers.is_quarantined(tracker_name(mint)):
             self._context.forward(tracker_name(mint), message)

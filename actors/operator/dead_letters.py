@@ -1,58 +1,40 @@
-"""Dead letters: looked at, sent again, let go."""
+"""Dead letters: sent again, or let go."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from actors.assembly.trade_count import mint_of, trades_in
 from actors.domain import Place
-from actors.protocol.supervisor import (
-    DiscardDeadLetter,
-    GetDeadLetter,
-    GetDeadLetters,
-    Outcome,
-    RetryDeadLetter,
-    writer_of,
-)
+from actors.protocol.operator import DiscardDeadLetter, RetryDeadLetter
+from actors.protocol.supervisor import Outcome, writer_of
 
 if TYPE_CHECKING:
     from actors.protocol.partitioner import WriterRoutes
     from actors.runtime import Context, DeadLetter
-    from actors.supervisor.state import Tree
+    from actors.supervisor.state import Children, Handlers
 
 _NOT_FOUND: Final = Outcome(found=False)
 _DONE: Final = Outcome(found=True)
 
 
-class Letters:
-    """Answers operators about dead letters, in the supervisor's turns."""
+class DeadLetterCommands:
+    """What operators do with dead letters, in the supervisor's turns."""
 
-    def __init__(self, context: Context, tree: Tree, routes: WriterRoutes) -> None:
+    def __init__(self, context: Context, tree: Children, routes: WriterRoutes) -> None:
         self._context = context
         self._tree = tree
         self._routes = routes
+        self.handlers: Handlers = {DiscardDeadLetter: self._discard, RetryDeadLetter: self._retry}
 
-    def answer(self, message: Any) -> Any:
-        """Answer one question.
+    def _discard(self, command: DiscardDeadLetter) -> Outcome:
+        return _NOT_FOUND if self._tree.dead_letters.remove(command.id) is None else _DONE
 
-        Raises:
-            TypeError: the question is none for here.
-        """
-        letters = self._tree.dead_letters
-        match message:
-            case GetDeadLetters(limit):
-                return tuple(reversed(letters.all()[-limit:]))
-            case GetDeadLetter(letter_id):
-                return letters.get(letter_id)
-            case DiscardDeadLetter(letter_id):
-                return _NOT_FOUND if letters.remove(letter_id) is None else _DONE
-            case RetryDeadLetter(letter_id):
-                letter = letters.get(letter_id)
-                return _NOT_FOUND if letter is None else self._retry(letter)
-            case _:
-                raise TypeError(f"the supervisor does not take {type(message).__name__}")
+    def _retry(self, command: RetryDeadLetter) -> Outcome:
+        letter = self._tree.dead_letters.get(command.id)
+        return _NOT_FOUND if letter is None else self._send_again(letter)
 
-    def _retry(self, letter: DeadLetter) -> Outcome:
+    def _send_again(self, letter: DeadLetter) -> Outcome:
         """Send a message again; its trades are under way from before it is sent, or dead still."""
         name = self._address(letter)
         if self._tree.report(name) is None:

@@ -18,16 +18,16 @@ from actors.protocol.postgres_writer import (
     WriterStatus,
 )
 from actors.protocol.supervisor import writer_name
-from actors.runtime import Message
-from actors.supervisor.rebalance import Move, joining
+from actors.runtime import ToSelf
+from actors.supervisor.rebalance import WriterMove, joining
 from settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from actors.operator.settings import Steering
+    from actors.operator.settings import SettingsService
     from actors.runtime import Context
-    from actors.supervisor.state import Means, SupervisorState
+    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
 
 SHARE_AGAIN_S: Final = 1.0
 
@@ -37,22 +37,38 @@ _MOVES: Final = "Another change of the number of writers is under way: try again
 _DRAINS: Final = "The service is draining: nothing is resized now."
 
 
-class _ShareDue(Message, frozen=True):
+class _ShareDue(ToSelf, frozen=True):
     """The spool could not be shared out; it is time to try again."""
 
 
-class Sizes:
+class Resizing:
     """Changes sizes, in the supervisor's turns. What is a setting stays over restarts."""
 
     def __init__(
-        self, context: Context, state: SupervisorState, means: Means, steering: Steering
+        self,
+        context: Context,
+        state: SupervisorState,
+        dependencies: Dependencies,
+        settings_service: SettingsService,
     ) -> None:
         self._context = context
         self._state = state
-        self._means = means
-        self._tree = means.tree
-        self._routes = means.routes
-        self._steering = steering
+        self._dependencies = dependencies
+        self._tree = dependencies.tree
+        self._routes = dependencies.routes
+        self._settings_service = settings_service
+        self.handlers: Handlers = {
+            ResizeDispatcher: lambda wish: self._change(
+                {"dispatcher_threads": wish.threads}, dry_run=wish.dry_run
+            ),
+            ResizeTrackers: lambda wish: self._change(
+                {"max_trackers": wish.max_trackers}, dry_run=wish.dry_run
+            ),
+            ResizeMailbox: self._resize_mailbox,
+            ResizeWriters: self._resize_writers,
+            MovePrepared: self._prepared,
+            _ShareDue: lambda _: self._share_due(),
+        }
 
     @property
     def writers(self) -> tuple[str, ...]:
@@ -60,28 +76,10 @@ class Sizes:
         move = self._state.move
         return self._routes.names if move is None else (*self._routes.names, *move.leaving)
 
-    def resize(self, message: Any) -> Resized | None:
-        """Answer one wish; None: the answer comes when the writers have moved.
-
-        Raises:
-            TypeError: the message is none for here.
-        """
-        match message:
-            case ResizeDispatcher(threads, dry_run):
-                return self._change({"dispatcher_threads": threads}, dry_run=dry_run)
-            case ResizeTrackers(max_trackers, dry_run):
-                return self._change({"max_trackers": max_trackers}, dry_run=dry_run)
-            case ResizeMailbox(name, capacity, dry_run):
-                return self._resize_mailbox(name, capacity, dry_run=dry_run)
-            case ResizeWriters():
-                return self._resize_writers(message)
-            case _:
-                raise TypeError(f"the supervisor does not take {type(message).__name__}")
-
     def adapt(self) -> None:
         """Bring every size to what the settings say."""
         settings, state = self._context.settings, self._state
-        state.roster.limit = settings.max_trackers
+        state.admission.limit = settings.max_trackers
         state.drain.timeout_s = settings.drain_timeout
         if self._tree.threads != settings.dispatcher_threads:
             self._tree.resize_threads(settings.dispatcher_threads)
@@ -91,6 +89,7 @@ class Sizes:
     # Settings that are sizes.
 
     def _resize_writers(self, message: ResizeWriters) -> Resized | None:
+        """Answer, or have the answer come when the writers have moved: None."""
         wished = {
             "postgres_writers": message.instances,
             "db_batch_size": message.batch_size,
@@ -112,9 +111,9 @@ class Sizes:
         if self._state.drain.active:
             return Resized(found=True, refusal=_DRAINS)
         try:
-            settings, changed = self._steering.propose(changes)
+            settings, changed = self._settings_service.propose(changes)
             if changed and not dry_run:
-                self._steering.put_in_force(settings, changes, changed, _BY)
+                self._settings_service.put_in_force(settings, changes, changed, _BY)
                 self.adapt()
         except SettingsError as error:
             return Resized(found=True, refusal=str(error))
@@ -125,14 +124,15 @@ class Sizes:
             effects=tuple(_EFFECTS[name] for name in changed),
         )
 
-    def _resize_mailbox(self, name: str, capacity: int, *, dry_run: bool) -> Resized:
+    def _resize_mailbox(self, wish: ResizeMailbox) -> Resized:
+        name, capacity = wish.name, wish.capacity
         actor = self._tree.report(name)
         if actor is None:
             return Resized(found=False)
         if capacity not in _CAPACITY:
             refusal = f"A mailbox takes {_CAPACITY[0]} to {_CAPACITY[-1]} events."
             return Resized(found=True, refusal=refusal)
-        if not dry_run:
+        if not wish.dry_run:
             self._tree.set_capacity(name, capacity)
         return Resized(
             found=True,
@@ -148,26 +148,26 @@ class Sizes:
         self._state.epoch += 1
         epoch = self._state.epoch
         for name in joining(before, after):
-            self._tree.start_child(self._means.writer_spec(name, epoch))
+            self._tree.start_child(self._dependencies.writer_spec(name, epoch))
         told = self._routes.switch(self._context, writers, PrepareMove(writers, epoch))
-        self._state.move = Move(epoch, before, after, set(told))
+        self._state.move = WriterMove(epoch, before, after, set(told))
         self._context.log.info("writers_move", before=len(before), after=len(after))
 
-    def prepared(self, message: MovePrepared) -> None:
+    def _prepared(self, message: MovePrepared) -> None:
         """Take note that an old writer holds nothing any more; finish behind the last one."""
         move = self._state.move
         if move is None or not move.prepared(message.name, message.epoch):
             return
         self._finish(move)
 
-    def share_due(self) -> None:
+    def _share_due(self) -> None:
         """Try to share the spool out again."""
         move = self._state.move
         if move is not None and not move.waiting_for and not move.ending:
             self._finish(move)
 
-    def _finish(self, move: Move) -> None:
-        if not self._means.share_spool(len(move.after)):
+    def _finish(self, move: WriterMove) -> None:
+        if not self._dependencies.share_spool(len(move.after)):
             # Writers wait meanwhile, and what is sent to them stands in their mailboxes.
             self._context.after("share", SHARE_AGAIN_S, _ShareDue())
             return
@@ -190,7 +190,7 @@ class Sizes:
             move.ending.discard(name)
             self._end(move)
 
-    def _end(self, move: Move) -> None:
+    def _end(self, move: WriterMove) -> None:
         if move.ending:
             return
         self._state.rows_of_past_writers += move.rows_committed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actors.protocol.operator import ChangeSettings, ConfigOutcome
+from actors.protocol.operator import ChangeSettings, ConfigOutcome, GetSettingsHistory
 from settings import SettingsError, restarts
 
 if TYPE_CHECKING:
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from actors.protocol.operator import Shown
     from actors.runtime import Context
-    from actors.supervisor.state import SettingsBook, SupervisorState, Tree
+    from actors.supervisor.state import ChangedSettings, Children, Handlers, SupervisorState
     from settings import Settings
 
 
-class Steering:
+class SettingsService:
     """Changes settings, in the supervisor's turns.
 
     Args:
@@ -31,8 +31,8 @@ class Steering:
         self,
         context: Context,
         state: SupervisorState,
-        tree: Tree,
-        book: SettingsBook,
+        tree: Children,
+        book: ChangedSettings,
         drain: Callable[[str, int], None],
     ) -> None:
         self._context = context
@@ -40,6 +40,10 @@ class Steering:
         self._tree = tree
         self._book = book
         self._drain = drain
+        self.handlers: Handlers = {
+            ChangeSettings: self._change,
+            GetSettingsHistory: lambda query: book.history(query.limit, query.offset),
+        }
 
     def propose(
         self, changes: Mapping[str, Any]
@@ -51,7 +55,7 @@ class Steering:
         """
         return self._book.propose(self._context.settings, changes)
 
-    def change(self, message: ChangeSettings) -> ConfigOutcome:
+    def _change(self, message: ChangeSettings) -> ConfigOutcome:
         """Change settings, or say what a change would do."""
         try:
             settings, changed = self.propose(message.changes)

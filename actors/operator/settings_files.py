@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PINS: Final = "pins.json"
 
 
-class StateDirBook:
+class SettingsFiles:
     """Reads and writes those files; one owner at a time.
 
     Args:

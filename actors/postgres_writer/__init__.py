@@ -2,7 +2,7 @@
 
 from actors.postgres_writer.actor import PostgresWriterActor
 from actors.postgres_writer.database import PooledDatabase
-from actors.postgres_writer.state import Parking, WriterState
+from actors.postgres_writer.state import ParkedMints, WriterState
 from actors.protocol.postgres_writer import (
     AthReached,
     CandleClosed,
@@ -24,7 +24,7 @@ __all__ = [
     "FinishMove",
     "GapRecorded",
     "MovePrepared",
-    "Parking",
+    "ParkedMints",
     "PooledDatabase",
     "PostgresWriterActor",
     "PrepareMove",

@@ -26,18 +26,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from actors.domain import LAMPORTS_PER_SOL
 from actors.postgres_writer.batch import Item, pause_s
-from actors.postgres_writer.committer import Committer, one_line
+from actors.postgres_writer.committer import Committer
 from actors.postgres_writer.database import server_is_gone
 from actors.postgres_writer.outbox import Outbox
 from actors.protocol.postgres_writer import FinishMove, MovePrepared, PrepareMove, WriterStatus
 from actors.protocol.supervisor import SUPERVISOR, Drained
-from actors.runtime import Actor, Control, Flush, Message, SettingsChanged
-from actors.spool.store import SpoolError, StoredEntry
+from actors.runtime import Actor, Control, Flush, SettingsChanged, ToSelf
+from actors.spool.entries import StoredEntry
+from actors.spool.store import SpoolError
+from db.errors import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.postgres_writer.database import Database
+    from actors.postgres_writer.database import WriterDatabase
     from actors.postgres_writer.state import WriterState
     from actors.runtime import Context
     from actors.spool.store import Spool
@@ -59,23 +61,20 @@ _STATUS_S: Final = 1.0
 """How old the published status may become while rows keep coming and none are written."""
 
 
-class _WriteDue(Message, frozen=True):
+class _WriteDue(ToSelf, frozen=True):
     """A batch is full or old enough. To oneself, data lane; one at a time."""
 
     keyed: ClassVar[bool] = True
-    internal: ClassVar[bool] = True
 
 
-class _RetryDue(Message, frozen=True):
+class _RetryDue(ToSelf, frozen=True):
     """The pause after a failure is over. To oneself, data lane."""
-
-    internal: ClassVar[bool] = True
 
 
 class _PrepareDue(Control, frozen=True):
     """The spool may be asked again. To oneself; control lane, as the data lane is held."""
 
-    internal: ClassVar[bool] = True
+    drop_if_dead: ClassVar[bool] = True
 
 
 class PostgresWriterActor(Actor):
@@ -97,7 +96,7 @@ class PostgresWriterActor(Actor):
         *,
         state: WriterState,
         spool: Spool,
-        database: Database,
+        database: WriterDatabase,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(context)

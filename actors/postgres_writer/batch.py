@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from actors.backoff import backoff_s
 from actors.domain import AllTimeHigh, Candle, Coin, FeedGap, Mint
 from actors.protocol.postgres_writer import (
     AthReached,
@@ -68,8 +69,8 @@ class Backlog:
     """
 
     def __init__(self) -> None:
-        self._items: deque[_Held] = deque()
-        self._waiting_aths: dict[Mint, _Held] = {}
+        self._items: deque[_Waiting] = deque()
+        self._waiting_aths: dict[Mint, _Waiting] = {}
         self.rows = 0
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ class Backlog:
         """
         if isinstance(item, AthReached) and self._merge(item):
             return
-        held = _Held(item, now_s)
+        held = _Waiting(item, now_s)
         self._items.append(held)
         self.rows += rows_of(item)
         if isinstance(item, AthReached):
@@ -147,7 +148,7 @@ def _needs_from(item: Item) -> int | None:
             return None
 
 
-class _Held:
+class _Waiting:
     __slots__ = ("added_s", "item")
 
     def __init__(self, item: Item, added_s: float) -> None:
@@ -182,8 +183,7 @@ def pause_s(failures: int, jitter: float) -> float:
         jitter: A random number in 0..1 that shortens the pause by up to a half, so that writers
             that lost the same database do not all come back at the same moment.
     """
-    longest = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 30), LONGEST_PAUSE_S)
-    return longest * (1.0 - 0.5 * jitter)
+    return backoff_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S, chance=jitter, jitter=0.5)
 
 
 def mint_of(item: Item) -> Mint | None:

@@ -17,7 +17,7 @@ from actors.protocol.postgres_writer import (
     StreamPhaseChanged,
     StreamStarted,
 )
-from actors.spool.store import Entry, StoredEntry
+from actors.spool.entries import Entry, StoredEntry
 
 _KINDS: Final[dict[str, type[Item]]] = {
     kind.__name__: kind

@@ -16,7 +16,7 @@ from actors.protocol.postgres_writer import StoreTrade, StreamEnded
 from actors.protocol.stream_watch import StreamChangesCommitted
 from actors.protocol.supervisor import STREAM_WATCH
 from actors.spool.store import SpoolError
-from db.errors import Verdict, classify
+from db.errors import Verdict, classify, one_line
 from db.values import exact, sol
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
     from actors.domain import Candle
     from actors.postgres_writer.batch import Contents
-    from actors.postgres_writer.database import BatchOutcome, Database, Refused, TradeConflict
+    from actors.postgres_writer.database import (
+        BatchOutcome,
+        RefusedRow,
+        TradeConflict,
+        WriterDatabase,
+    )
     from actors.postgres_writer.outbox import Outbox, Piece
     from actors.postgres_writer.state import WriterState
     from actors.protocol.postgres_writer import StreamChange
@@ -34,14 +39,13 @@ if TYPE_CHECKING:
 _TURN_S: Final = 2.0
 """A batch full of bad rows is halved for this long a turn; the rest waits for the next one."""
 _US_PER_SECOND: Final = 1_000_000
-_TEXT_LIMIT: Final = 300
 
 
 class Committer:
     """See the module's docstring. Blocks as the database does."""
 
     def __init__(
-        self, context: Context, state: WriterState, outbox: Outbox, database: Database
+        self, context: Context, state: WriterState, outbox: Outbox, database: WriterDatabase
     ) -> None:
         self._context = context
         self._state = state
@@ -145,7 +149,7 @@ class Committer:
             do="put coin_transactions right, then delete the dead letter",
         )
 
-    def _tell_refused(self, refused: Refused) -> None:
+    def _tell_refused(self, refused: RefusedRow) -> None:
         """Bury a trade or a coin alone; the ledger counts trades with their candles."""
         item, error = refused
         self._context.dead_letter(item, "refused", error)
@@ -201,9 +205,3 @@ class Committer:
 
 def _figure(value: Decimal | float | None) -> str | None:
     return None if value is None else f"{value:f}"
-
-
-def one_line(error: BaseException) -> str:
-    """Give an error's text as one line of bounded length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:_TEXT_LIMIT]

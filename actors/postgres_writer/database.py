@@ -38,7 +38,7 @@ _GONE: Final = ("08", "57P")
 """Beginnings of SQLSTATEs: connection exceptions, and the shutdowns of a server or a session."""
 
 
-class Refused(NamedTuple):
+class RefusedRow(NamedTuple):
     """Something small that its table does not take, while all the rest of the batch was written."""
 
     item: StoreTrade | StoreCoin
@@ -63,13 +63,13 @@ class BatchOutcome(msgspec.Struct, frozen=True):
     """Candles whose row was there already, with other figures; kept beside the rows."""
     ahead: int = 0
     """Candles of an earlier run whose clock was ahead; kept beside the rows."""
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedRow, ...] = ()
     trades_repeated: int = 0
     """Stored trades that were there already, with the same amount and price."""
     trade_conflicts: tuple[TradeConflict, ...] = ()
 
 
-class Database(Protocol):
+class WriterDatabase(Protocol):
     """Where a writer's batches go."""
 
     def write(self, contents: Contents, limit_s: float | None) -> BatchOutcome:
@@ -95,7 +95,7 @@ class Database(Protocol):
 
 
 class PooledDatabase:
-    """A `Database` on a pool of its own, opened at the first batch.
+    """A `WriterDatabase` on a pool of its own, opened at the first batch.
 
     A pool that has lost its server tries again in growing pauses of its own; the writer has a
     schedule already, so it forgets the pool after a loss and begins a new one when it tries again.
@@ -121,7 +121,7 @@ class PooledDatabase:
         self._pool: Pool | None = self._make_pool()
 
     def write(self, contents: Contents, limit_s: float | None) -> BatchOutcome:
-        """Write a batch in one transaction; see `Database.write`."""
+        """Write a batch in one transaction; see `WriterDatabase.write`."""
         if self._pool is None:
             self._pool = self._make_pool()
         self._pool.open(wait=False)
@@ -135,7 +135,7 @@ class PooledDatabase:
             raise psycopg.OperationalError((self._refusals or [str(timeout)])[-1]) from timeout
 
     def mark_whales(self, lamports: int) -> None:
-        """Use another threshold; see `Database.mark_whales`."""
+        """Use another threshold; see `WriterDatabase.mark_whales`."""
         self._whale_lamports = lamports
 
     def _make_pool(self) -> Pool:
@@ -201,7 +201,7 @@ def _write(
     written = metrics.CandlesWritten()
     if rows:
         written = metrics.copy_candles(connection, rows, session.journal_id)
-    refused: list[Refused] = []
+    refused: list[RefusedRow] = []
     for change in contents.changes:
         refused += _apply(connection, change)
     for coin in contents.coins:
@@ -210,7 +210,7 @@ def _write(
     stored = transactions.TradesWritten(0)
     if contents.trades:
         stored = _store(connection, contents.trades, whale_lamports)
-    refused += [Refused(contents.trades[place], error) for place, error in stored.refused]
+    refused += [RefusedRow(contents.trades[place], error) for place, error in stored.refused]
     for gap in contents.gaps:
         gaps.insert_gap(connection, gap)
     return BatchOutcome(
@@ -233,7 +233,7 @@ def _is_ahead(candle: Candle, session: Session) -> bool:
     )
 
 
-def _apply(connection: Connection, change: StreamChange) -> list[Refused]:
+def _apply(connection: Connection, change: StreamChange) -> list[RefusedRow]:
     """Apply one change; return the coin's description when that alone is refused."""
     match change:
         case StreamStarted(coin, phase_id, started_us):
@@ -248,7 +248,7 @@ def _apply(connection: Connection, change: StreamChange) -> list[Refused]:
     return []
 
 
-def _describe(connection: Connection, coin: Coin) -> list[Refused]:
+def _describe(connection: Connection, coin: Coin) -> list[RefusedRow]:
     """Write a coin in a savepoint, so that nothing else hangs on its texts and figures."""
     try:
         with connection.transaction():
@@ -256,7 +256,7 @@ def _describe(connection: Connection, coin: Coin) -> list[Refused]:
     except WRITE_ERRORS as error:
         if classify(error) is Verdict.RETRY:
             raise
-        return [Refused(StoreCoin(coin), error)]
+        return [RefusedRow(StoreCoin(coin), error)]
     return []
 
 

@@ -21,13 +21,14 @@ from actors.postgres_writer.state import OnDisk
 from actors.protocol.postgres_writer import CandleClosed, StreamChange
 from actors.protocol.stream_watch import StreamChangesGivenUp
 from actors.protocol.supervisor import STREAM_WATCH
-from actors.spool.store import Entry, SpoolError, SpoolStats, StoredEntry
+from actors.spool.store import SpoolError, SpoolStats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.postgres_writer.state import WriterState
     from actors.runtime import Context
+    from actors.spool.entries import Entry, StoredEntry
     from actors.spool.store import Spool
 
 MEMORY_ROWS: Final = 50_000

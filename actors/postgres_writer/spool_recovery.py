@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _KINDS: Final = tuple(kind.__name__ for kind in (StreamStarted, StreamPhaseChanged, StreamEnded))
 
 
-class Leftovers(msgspec.Struct, frozen=True):
+class SpoolRecovery(msgspec.Struct, frozen=True):
     """Rows and stream changes that are on disk and not in the database yet."""
 
     rows_end_us: dict[Mint, int] = {}
@@ -49,7 +49,7 @@ class _Closed(msgspec.Struct):
     candle: _Numbered
 
 
-def read_leftovers(spool: Spool, owned: str, started_us: int) -> Leftovers:
+def read_leftovers(spool: Spool, owned: str, started_us: int) -> SpoolRecovery:
     """Read what writers whose names begin with `owned` have left on disk.
 
     Args:
@@ -73,10 +73,10 @@ def read_leftovers(spool: Spool, owned: str, started_us: int) -> Leftovers:
     ended = tuple(
         mint for mint, items in changes.items() if isinstance(items[-1], StreamEnded) for _ in items
     )
-    return _with_candles(Leftovers(ended=ended), spool, owned, started_us)
+    return _with_candles(SpoolRecovery(ended=ended), spool, owned, started_us)
 
 
-def _with_candles(found: Leftovers, spool: Spool, owned: str, started_us: int) -> Leftovers:
+def _with_candles(found: SpoolRecovery, spool: Spool, owned: str, started_us: int) -> SpoolRecovery:
     """Add what spooled candles say; a dead letter sent again may stand behind later ones."""
     rows_end_us: dict[Mint, int] = {}
     rows_seq: dict[Mint, int] = {}

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable
 
-    from actors.spool.store import Entry, StoredEntry
+    from actors.spool.entries import Entry, StoredEntry
 
 
-class Parking:
+class ParkedMints:
     """Mints of which something was refused, and with it everything later. Thread-safe.
 
     A restart takes up a mint behind its newest row, so what comes behind a hole must not be
@@ -49,7 +49,7 @@ class Parking:
                 self._from_us = window_start_us if known is None else min(known, window_start_us)
 
 
-class Moving:
+class Preparation:
     """Where a writer stands in a change of the number of writers.
 
     Args:
@@ -135,16 +135,16 @@ class WriterState:
         *,
         adopt: bool = True,
         awaiting_epoch: int | None = None,
-        parking: Parking | None = None,
+        parking: ParkedMints | None = None,
     ) -> None:
         self.adopt = adopt
         self.backlog = Backlog()
         self.committed_rows = 0
         self.on_disk: OnDisk | None = None
         """None before the first opening of the spool."""
-        self.parking = Parking() if parking is None else parking
+        self.parking = ParkedMints() if parking is None else parking
         self.parked_rows = 0
-        self.moving = Moving(awaiting_epoch)
+        self.moving = Preparation(awaiting_epoch)
 
     def shared_out(self) -> None:
         """Forget what was on disk: writers of this process have exchanged entries.

@@ -5,9 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from actors.domain import FeedState, Mint
-from actors.protocol.supervisor import GetRoute as GetRoute  # noqa: PLC0414 - its answers are told by others too
-from actors.protocol.supervisor import RouteReport as RouteReport  # noqa: PLC0414
-from actors.runtime.messages import Control, Message
+from actors.runtime.messages import Control, Message, ToSelf
 
 
 class RouteMint(Message, frozen=True):
@@ -84,6 +82,31 @@ class StopReading(Control, frozen=True):
     """
 
 
+class GetRoute(Control, frozen=True):
+    """Query: what does the connection do for one mint? Reply: `RouteReport`, of any mint at all."""
+
+    mint: Mint
+
+
+class RouteReport(Message, frozen=True):
+    """One mint as the connection sees it: the reply to `GetRoute`."""
+
+    mint: Mint
+    routed: bool
+    """Its trades go to a tracker."""
+    subscription: str | None
+    """The value of its `SubscriptionState`; None: the server is not asked for it."""
+    covered: bool
+    """Its tracker was last told that its trades reach this machine."""
+    parked_trades: int
+    """Trades that its tracker could not take yet; they stand in the journal."""
+    parked_from_us: int | None
+    """Arrival of the oldest of them, microseconds UTC; None: there is none."""
+    last_subscribed_us: int | None
+    """When it was last named in a subscribe call, microseconds UTC; None: not on this connection.
+    """
+
+
 class GetFeed(Control, frozen=True):
     """Query: the state of the feed. Reply: `FeedReport`."""
 
@@ -123,6 +146,8 @@ class FeedReport(Message, frozen=True):
     subscriptions: dict[str, int]
     """Wanted subscriptions by state."""
     routes: int
+    unsent_routes: int = 0
+    """Routed mints that were named in no subscribe call on this connection."""
     parked_from_us: int | None = None
     """Arrival of the oldest trade that its tracker could not take; None: there is none."""
     recovering: bool = False
@@ -133,5 +158,5 @@ class FeedReport(Message, frozen=True):
     """
 
 
-class _Dialled(Message, frozen=True):
+class _Dialled(ToSelf, frozen=True):
     """An attempt to connect has an outcome. Data lane; from the attempt's thread, as a wake-up."""

@@ -201,3 +201,33 @@ class GetSettingsHistory(Control, frozen=True):
 
     limit: int
     offset: int = 0
+
+
+# What nobody handled.
+
+
+class GetDeadLetters(Control, frozen=True):
+    """Query: what did nobody handle?
+
+    Reply: tuple of `actors.runtime.DeadLetter`, newest first, `limit` at most.
+    """
+
+    limit: int
+
+
+class GetDeadLetter(Control, frozen=True):
+    """Query: one dead letter. Reply: `actors.runtime.DeadLetter`, or None."""
+
+    id: int
+
+
+class DiscardDeadLetter(Control, frozen=True):
+    """An operator lets a dead letter go. Its trades stay dead in the books. Reply: `Outcome`."""
+
+    id: int
+
+
+class RetryDeadLetter(Control, frozen=True):
+    """An operator has a dead letter's message sent to the same actor again. Reply: `Outcome`."""
+
+    id: int

@@ -10,7 +10,8 @@ import zlib
 from typing import Final
 
 from actors.domain import AllTimeHigh, FeedState, Mint, Phase, Wallet
-from actors.runtime.inspection.recent_messages import Handled
+from actors.protocol.connection import RouteReport
+from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.messages import ActorReport, Control, Message, TimerReport
 
 SUPERVISOR: Final = "supervisor"
@@ -232,6 +233,10 @@ class HealthReport(Message, frozen=True):
     n8n_last_success_us: int | None
     recovering: bool = False
     """The journal of the process before is still being replayed."""
+    not_subscribed: int = 0
+    """Tracked coins without a route, or whose subscription was not sent yet; 0 once the start is
+    complete.
+    """
     journal_state: str = "off"
     """"ok", "full", "failed", "closed" or "off", see `FeedReport.journal`."""
     rows_parked: int = 0
@@ -309,31 +314,6 @@ class GetTracker(Control, frozen=True):
     mint: Mint
 
 
-class GetRoute(Control, frozen=True):
-    """Query: what does the connection do for one mint? Reply: `RouteReport`, of any mint at all."""
-
-    mint: Mint
-
-
-class RouteReport(Message, frozen=True):
-    """One mint as the connection sees it: the reply to `GetRoute`."""
-
-    mint: Mint
-    routed: bool
-    """Its trades go to a tracker."""
-    subscription: str | None
-    """The value of its `SubscriptionState`; None: the server is not asked for it."""
-    covered: bool
-    """Its tracker was last told that its trades reach this machine."""
-    parked_trades: int
-    """Trades that its tracker could not take yet; they stand in the journal."""
-    parked_from_us: int | None
-    """Arrival of the oldest of them, microseconds UTC; None: there is none."""
-    last_subscribed_us: int | None
-    """When it was last named in a subscribe call, microseconds UTC; None: not on this connection.
-    """
-
-
 class TrackerOverview(Message, frozen=True):
     """A tracked or cached coin, and the actor that tracks it."""
 
@@ -343,7 +323,7 @@ class TrackerOverview(Message, frozen=True):
     """None: neither tracked nor cached, or its actor does not answer."""
     timers: tuple[TimerReport, ...] = ()
     """What its tracker waits for."""
-    recent: tuple[Handled, ...] = ()
+    recent: tuple[RecentMessage, ...] = ()
     """The last messages of its tracker, oldest first."""
     pinned: bool = False
     route: RouteReport | None = None
@@ -373,30 +353,3 @@ class RestartTracker(Control, frozen=True):
     """
 
     mint: Mint
-
-
-class GetDeadLetters(Control, frozen=True):
-    """Query: what did nobody handle?
-
-    Reply: tuple of `actors.runtime.DeadLetter`, newest first, `limit` at most.
-    """
-
-    limit: int
-
-
-class GetDeadLetter(Control, frozen=True):
-    """Query: one dead letter. Reply: `actors.runtime.DeadLetter`, or None."""
-
-    id: int
-
-
-class DiscardDeadLetter(Control, frozen=True):
-    """An operator lets a dead letter go. Its trades stay dead in the books. Reply: `Outcome`."""
-
-    id: int
-
-
-class RetryDeadLetter(Control, frozen=True):
-    """An operator has a dead letter's message sent to the same actor again. Reply: `Outcome`."""
-
-    id: int

@@ -93,7 +93,7 @@ class TradesUnparked(Message, frozen=True):
 class PhasesChanged(Control, frozen=True):
     """The phases have changed. Control lane; acts at the end of the running window."""
 
-    for_the_living: ClassVar[bool] = True
+    drop_if_dead: ClassVar[bool] = True
 
     phases: tuple[Phase, ...]
 
@@ -101,7 +101,7 @@ class PhasesChanged(Control, frozen=True):
 class SetPinned(Control, frozen=True):
     """An operator pins this coin, or lets it go: see `PinTracker`. Control lane."""
 
-    for_the_living: ClassVar[bool] = True
+    drop_if_dead: ClassVar[bool] = True
 
     pinned: bool
 

@@ -4,8 +4,8 @@ from actors.runtime.actor import Actor
 from actors.runtime.clocks import ArrivalClock, Clock, ManualClock
 from actors.runtime.context import Context, Ref
 from actors.runtime.dead_letters import DeadLetter
-from actors.runtime.inspection.crash_reports import Dossier, Dossiers
-from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.crash_reports import CrashReport, CrashReports
+from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.inspection.taps import Tap
 from actors.runtime.messages import (
     ActorReport,
@@ -17,8 +17,9 @@ from actors.runtime.messages import (
     Message,
     SettingsChanged,
     TimerReport,
+    ToSelf,
 )
-from actors.runtime.supervision import Budget, ChildSpec, Exceeded, RestartType
+from actors.runtime.supervision import ChildSpec, Exceeded, RestartBudget, RestartType
 from actors.runtime.system import System
 
 __all__ = [
@@ -26,25 +27,26 @@ __all__ = [
     "ActorReport",
     "ArrivalClock",
     "Batch",
-    "Budget",
     "ChildFailed",
     "ChildSpec",
     "ChildStopped",
     "Clock",
     "Context",
     "Control",
+    "CrashReport",
+    "CrashReports",
     "DeadLetter",
-    "Dossier",
-    "Dossiers",
     "Exceeded",
     "Flush",
-    "Handled",
     "ManualClock",
     "Message",
+    "RecentMessage",
     "Ref",
+    "RestartBudget",
     "RestartType",
     "SettingsChanged",
     "System",
     "Tap",
     "TimerReport",
+    "ToSelf",
 ]

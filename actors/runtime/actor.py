@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pykka
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.runtime.context import Context
 
 
@@ -35,9 +37,10 @@ class Actor(pykka.Actor):
         """Take the mailbox and the reference that belong to the name."""
         super().__init__()
         self.context = context
+        self.events_done = 0
         cell = context.cell
         self.actor_inbox = cell.mailbox
-        self.actor_stopped = cell.stopped
+        self.actor_stopped = cell.stopped  # type: ignore[assignment]  # an Event as far as Pykka asks
         reference = cell.pykka_ref
         if reference is None:
             self._actor_ref = pykka.ActorRef(self)
@@ -51,6 +54,17 @@ class Actor(pykka.Actor):
     def on_receive(self, message: Any) -> Any:
         """Handle one message, or one event of a batch; what is returned answers an `ask`."""
         raise NotImplementedError
+
+    def on_batch(self, events: Sequence[Any]) -> None:
+        """Handle the events of a batch, by default one after the other.
+
+        Counts in `events_done` those that have taken effect: an event that raises goes to the dead
+        letters alone, and those behind it are delivered again. Not called while somebody listens
+        in: each event goes to `on_receive` then.
+        """
+        for event in events:
+            self.on_receive(event)
+            self.events_done += 1
 
     def poll(self) -> None:
         """Look outside the mailbox; return within 50 ms, or when the wake-up is set."""
@@ -84,6 +98,36 @@ class Actor(pykka.Actor):
         self.context.stop()
 
 
-def new_stop_event() -> threading.Event:
-    """Make the event that Pykka reads an actor's life from."""
-    return threading.Event()
+class StopFlag:
+    """What Pykka reads an actor's life from: a `threading.Event` that is made when one is needed.
+
+    There is one for each coin, and hardly anybody ever waits for one.
+    """
+
+    __slots__ = ("_event", "_is_set")
+
+    _lock: ClassVar = threading.Lock()
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._event: threading.Event | None = None
+
+    def is_set(self) -> bool:
+        """Whether the actor has ended."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Say that it has."""
+        with self._lock:
+            self._is_set = True
+            event = self._event
+        if event is not None:
+            event.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it has, in seconds; False after the timeout."""
+        with self._lock:
+            if self._is_set:
+                return True
+            event = self._event = self._event or threading.Event()
+        return event.wait(timeout)

@@ -10,19 +10,18 @@ instance is gone afterwards, the mailbox is not.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pykka
 
-from actors.runtime.actor import Actor, new_stop_event
+from actors.runtime.actor import Actor, StopFlag
 from actors.runtime.attempt import attempt
 from actors.runtime.context import Context
 from actors.runtime.dead_letters import describe, traceback_of
 from actors.runtime.inspection.preview import summary_of
-from actors.runtime.inspection.recent_messages import MESSAGES, bulky_fields, keep
+from actors.runtime.inspection.recent_messages import KEPT_EVENTS, MESSAGES, bulky_fields, keep
 from actors.runtime.mailbox import Envelope, Mailbox
 from actors.runtime.messages import Batch, Message
 
@@ -54,6 +53,41 @@ class CellState(StrEnum):
 class Cell:
     """One name in the tree."""
 
+    __slots__ = (
+        "__weakref__",
+        "_hook",
+        "_life",
+        "_mark",
+        "_marked",
+        "_schedule",
+        "_system",
+        "actor",
+        "blocked",
+        "born_ns",
+        "busy_ns",
+        "envelope",
+        "failures_s",
+        "handled",
+        "in_turn",
+        "last_error",
+        "listeners",
+        "mailbox",
+        "name",
+        "pykka_ref",
+        "recent",
+        "renewal_requested",
+        "restarts",
+        "spec",
+        "stall_reported_ns",
+        "state",
+        "status",
+        "stop_requested",
+        "stopped",
+        "turn_started_ns",
+        "turn_thread",
+        "wakeup",
+    )
+
     def __init__(
         self,
         system: System,
@@ -64,7 +98,7 @@ class Cell:
         self.name = spec.name
         self.spec = spec
         self.state = CellState.STARTING
-        self.stopped = new_stop_event()
+        self.stopped = StopFlag()
         self.pykka_ref: pykka.ActorRef[Any] | None = None
         self.wakeup = wakeup
         self.mailbox = Mailbox(
@@ -76,11 +110,12 @@ class Cell:
         )
         self.actor: Actor | None = None
         self.status: Any = None
-        self.recent: deque[Entry] = deque(maxlen=MESSAGES)
+        self.recent: list[Entry] = []
+        """The last messages, oldest first; added to and cut by the thread that runs the turn."""
         self.listeners: tuple[Listener, ...] = ()
         self.stop_requested = False
         self.renewal_requested = False
-        self.failures_s: deque[float] = deque(maxlen=_HISTORY)
+        self.failures_s: list[float] = []
         self.restarts = 0
         self.handled = 0
         self.busy_ns = 0
@@ -101,7 +136,6 @@ class Cell:
         """Held to leave a state that others may end too: a restart and an end can meet."""
         self._mark = threading.Lock()
         self._marked = False
-        self._event_index = 0
         self._hook: str | None = None
 
     # Scheduling: the mark says that a worker has, or will get, this cell.
@@ -116,8 +150,7 @@ class Cell:
 
     def turn_over(self) -> None:
         """Give up the mark after a turn, and ask for another turn when there is work left."""
-        with self._mark:
-            self._marked = False
+        self._marked = False
         if self.has_work:
             self.schedule()
 
@@ -161,6 +194,7 @@ class Cell:
     def turn(self, messages: int = TURN_MESSAGES) -> None:
         """Start the instance if it has none, then hand it its share of the messages."""
         self.in_turn = True
+        self.turn_thread = threading.get_ident()
         try:
             self._turn(messages)
         finally:
@@ -174,18 +208,19 @@ class Cell:
             self._renew()
         if self.state is CellState.STARTING:
             self._start_instance()
-        deadline_ns = self._system.clock.monotonic_ns() + TURN_NS
+        now_ns = self._system.clock.monotonic_ns()
+        deadline_ns = now_ns + TURN_NS
         for _ in range(messages):
             if self.state is not CellState.RUNNING:
                 return
             envelope = self.mailbox.take()
             if envelope is None:
                 return
-            ended_ns = self._deliver(envelope)
+            now_ns = self._deliver(envelope, now_ns)
             if self.stop_requested:
                 self._end()
                 return
-            if ended_ns > deadline_ns:
+            if now_ns > deadline_ns:
                 return
 
     def poll(self) -> None:
@@ -211,42 +246,46 @@ class Cell:
         pykka.ActorRegistry.register(self.actor.actor_ref)
         self.actor.on_start()
 
-    def _deliver(self, envelope: Envelope) -> int:
+    def _deliver(self, envelope: Envelope, started_ns: int) -> int:
         """Hand one message to the instance; return when that was over."""
+        message, weight, system = envelope.message, envelope.weight, self._system
         self.envelope = envelope
-        self._event_index = 0
-        self.turn_thread = threading.get_ident()
-        self.turn_started_ns = started = self._system.clock.monotonic_ns()
+        self.turn_started_ns = started_ns
         error = attempt(self._receive, envelope)
         self.turn_started_ns = None
-        ended = self._system.clock.monotonic_ns()
-        taken_ns = ended - started
+        ended_ns = system.clock.monotonic_ns()
+        taken_ns = ended_ns - started_ns
         self.busy_ns += taken_ns
-        self._system.measure(self.spec.kind, started - envelope.enqueued_ns, taken_ns)
-        message, weight = envelope.message, envelope.weight
-        if weight > 1 or bulky_fields(message.__class__):
-            message = keep(message)
-        entry = (message, weight, envelope.enqueued_ns, started, taken_ns, error is not None)
+        system.measure(self.spec.kind, started_ns - envelope.enqueued_ns, taken_ns)
+        if weight > KEPT_EVENTS or (weight == 1 and bulky_fields(message.__class__)):
+            kept = keep(message)
+        else:
+            kept = message
+        entry = (kept, weight, envelope.enqueued_ns, started_ns, taken_ns, error is not None)
         self.recent.append(entry)
-        if self.listeners and not isinstance(envelope.message, Batch):
+        if len(self.recent) > MESSAGES:
+            del self.recent[0]
+        if self.listeners and not isinstance(message, Batch):
             self._hear(entry)
         self.envelope = None
-        self.handled += envelope.weight
+        self.handled += weight
         if error is not None:
             self._poisoned(envelope, error)
-        return ended
+        return ended_ns
 
     def _receive(self, envelope: Envelope) -> None:
         actor = self.actor
         if actor is None:
             return
-        message = envelope.message
+        message, response = envelope.message, None
         if isinstance(message, Batch):
-            receive = self._receive_heard if self.listeners else actor.on_receive
-            for event in message.events:
-                receive(event)
-                self._event_index += 1
-            response = None
+            actor.events_done = 0
+            if self.listeners:
+                for event in message.events:
+                    self._receive_heard(event)
+                    actor.events_done += 1
+            else:
+                actor.on_batch(message.events)
         elif isinstance(message, Message):
             response = actor.on_receive(message)
         else:
@@ -273,13 +312,14 @@ class Cell:
             listener.hear(entry)
 
     def _poisoned(self, envelope: Envelope, error: BaseException) -> None:
-        poison = envelope.message
-        if isinstance(poison, Batch):
-            rest = poison.events[self._event_index + 1 :]
+        poison, actor = envelope.message, self.actor
+        if isinstance(poison, Batch) and actor is not None:
+            done = actor.events_done
+            rest = poison.events[done + 1 :]
             if rest:
                 self.handled -= len(rest)
                 self.mailbox.put_back(msgspec.structs.replace(poison, events=rest))
-            poison = poison.events[self._event_index]
+            poison = poison.events[done]
         if envelope.reply_to is not None:
             envelope.reply_to.set_exception((type(error), error, error.__traceback__))
         self._fail(error, poison)
@@ -287,6 +327,7 @@ class Cell:
     def _fail(self, error: BaseException, poison: Any) -> None:
         self.last_error = describe(error)
         self.failures_s.append(self._system.clock.monotonic_ns() / 1e9)
+        del self.failures_s[:-_HISTORY]
         dossier = self._system.examine(self, error, poison)
         self._drop_instance()
         self._system.child_failed(self, error, poison, dossier)
@@ -317,6 +358,10 @@ class Cell:
         """What the running turn is about: the type of a message, or a hook."""
         envelope, hook = self.envelope, self._hook
         return hook or ("" if envelope is None else type(envelope.message).__name__)
+
+    def offer_own(self, message: Any) -> None:
+        """Queue a message of the actor to itself, also where the mailbox is full."""
+        self.mailbox.offer(message, from_self=True)
 
     @property
     def is_asking_itself(self) -> bool:
@@ -393,5 +438,7 @@ class Cell:
     def _on_mail(self) -> None:
         if self.wakeup is not None:
             self.wakeup.set()
-        elif self.has_work:
+        elif not self._marked and self.has_work:
+            # Read without the lock: a turn that is about to give up the mark looks for work behind
+            # that, and what was put into the mailbox before this line is there by then.
             self.schedule()

@@ -60,13 +60,19 @@ class Context:
     Only the actor itself uses it, in its own turns, unless a line says otherwise.
     """
 
+    __slots__ = ("_system", "cell", "ledger", "name", "telemetry")
+
     def __init__(self, system: System, cell: Cell) -> None:
         self._system = system
         self.cell = cell
         self.name = cell.name
         self.telemetry: Telemetry = system.telemetry
         self.ledger: Ledger = system.ledger
-        self.log: structlog.stdlib.BoundLogger = system.log.bind(actor=cell.name)
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A log whose lines name the actor. Made each time: few of all actors ever write one."""
+        return self._system.log.bind(actor=self.name)
 
     @property
     def settings(self) -> Settings:
@@ -86,7 +92,7 @@ class Context:
 
     def tell_self(self, message: Any) -> None:
         """Send a message to oneself; never refused. May be called from any thread."""
-        self.cell.mailbox.offer(message, from_self=True)
+        self.cell.offer_own(message)
 
     def ref(self, name: str) -> Ref:
         """Give a reference to a name."""

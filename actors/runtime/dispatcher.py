@@ -107,6 +107,12 @@ class SharedDispatcher:
             self._add()
         return True
 
+    def running(self) -> list[Cell]:
+        """Give the cells whose turns run now, those that hang included."""
+        with self._lock:
+            cells = [each.cell for each in (*self._workers, *self._lost)]
+        return [cell for cell in cells if cell is not None]
+
     def runs(self, cell: Cell) -> bool:
         """Whether a worker that is not lost runs this cell now."""
         with self._lock:

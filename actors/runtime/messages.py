@@ -7,8 +7,11 @@ from typing import Any, ClassVar
 import msgspec
 
 
-class Message(msgspec.Struct, frozen=True):
-    """A message in the data lane: handled in the order of arrival."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A message in the data lane: handled in the order of arrival.
+
+    Messages hold values alone, so none is part of a cycle, and the collector need not look at them.
+    """
 
     control: ClassVar[bool] = False
     must_arrive: ClassVar[bool] = False
@@ -20,7 +23,7 @@ class Message(msgspec.Struct, frozen=True):
     the place of the first.
     """
 
-    for_the_living: ClassVar[bool] = False
+    drop_if_dead: ClassVar[bool] = False
     """True: of no use to an actor that has ended, so no dead letter then."""
 
     kept_letters: ClassVar[int | None] = None
@@ -42,6 +45,12 @@ class Control(Message, frozen=True):
     control: ClassVar[bool] = True
 
 
+class ToSelf(Message, frozen=True):
+    """What an actor tells itself, as a timer does. Of no use once it has ended."""
+
+    drop_if_dead: ClassVar[bool] = True
+
+
 class Batch(Message, frozen=True):
     """Several events in one message.
 
@@ -59,7 +68,7 @@ class Flush(Message, frozen=True):
     Data lane, so it acts behind what came before; never refused.
     """
 
-    for_the_living: ClassVar[bool] = True
+    drop_if_dead: ClassVar[bool] = True
     must_arrive: ClassVar[bool] = True
 
 
@@ -70,7 +79,7 @@ class SettingsChanged(Control, frozen=True):
     them at the time needs nothing.
     """
 
-    for_the_living: ClassVar[bool] = True
+    drop_if_dead: ClassVar[bool] = True
 
 
 class ChildFailed(Control, frozen=True):

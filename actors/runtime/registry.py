@@ -10,19 +10,19 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.cell import Cell, CellState
-from actors.runtime.inspection.recent_messages import entries_of, render
+from actors.runtime.inspection.recent_messages import render
 from actors.runtime.inspection.taps import CAPACITY
 from actors.runtime.messages import ActorReport, TimerReport
 
 if TYPE_CHECKING:
     from actors.domain import Mint
     from actors.runtime.clocks import Clock
-    from actors.runtime.inspection.recent_messages import Handled
+    from actors.runtime.inspection.recent_messages import RecentMessage
     from actors.runtime.inspection.taps import Listeners, Tap
     from actors.runtime.timers import TimerWheel
 
 
-class Cells:
+class Registry:
     """See the module's docstring; the part of the runtime that looks."""
 
     clock: Clock
@@ -100,13 +100,13 @@ class Cells:
         cell = self._cells.get(name)
         return None if cell is None else report_of(cell, self.clock.monotonic_ns())
 
-    def recent(self, name: str) -> tuple[Handled, ...] | None:
+    def recent(self, name: str) -> tuple[RecentMessage, ...] | None:
         """Give an actor's last 20 messages, oldest first; None when nobody has the name."""
         cell = self._cells.get(name)
         if cell is None:
             return None
         now_us, now_ns = self.clock.now_us(), self.clock.monotonic_ns()
-        return tuple(render(entry, now_us, now_ns) for entry in entries_of(cell.recent))
+        return tuple(render(entry, now_us, now_ns) for entry in list(cell.recent))
 
     def timers_of(self, name: str) -> tuple[TimerReport, ...]:
         """Give an actor's armed timers, those of the monotonic clock first, the next one first."""

@@ -14,7 +14,7 @@ from actors.runtime.actor import Actor
 from actors.runtime.cell import Cell, CellState
 from actors.runtime.clocks import ManualClock
 from actors.runtime.messages import Batch
-from actors.runtime.supervision import Budget, ChildSpec, Exceeded, RestartType
+from actors.runtime.supervision import ChildSpec, Exceeded, RestartBudget, RestartType
 from actors.runtime.system import System
 from settings import Settings, load
 from telemetry import Telemetry
@@ -84,7 +84,7 @@ class SeededSystem(System):
         *,
         restart: RestartType = RestartType.PERMANENT,
         exceeded: Exceeded = Exceeded.ESCALATE,
-        budget: Budget | None = None,
+        budget: RestartBudget | None = None,
         capacity: int = 65_536,
     ) -> None:
         """Start an actor under a name, and let it run."""
@@ -96,7 +96,7 @@ class SeededSystem(System):
                 make=factory,
                 restart=restart,
                 exceeded=exceeded,
-                budget=budget or Budget(),
+                budget=budget or RestartBudget(),
                 capacity=capacity,
             )
         )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from actors.backoff import backoff_s
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -34,7 +36,7 @@ class Exceeded(StrEnum):
 
 
 @dataclass(frozen=True)
-class Budget:
+class RestartBudget:
     """How often a child may fail: more than `intensity` failures within `period_s` exceed it.
 
     A restart waits `first_s`, doubled for each failure in a row up to `max_s`, times a jitter of
@@ -58,7 +60,7 @@ class ChildSpec:
     make: Callable[[Context], Actor]
     restart: RestartType = RestartType.PERMANENT
     exceeded: Exceeded = Exceeded.ESCALATE
-    budget: Budget = Budget()
+    budget: RestartBudget = RestartBudget()
     capacity: int = 65_536
     """Bound of the mailbox's data lane, in events."""
     stop_timeout_s: float = 5.0
@@ -92,7 +94,7 @@ Decision = Restart | Quarantine | Stop | Escalate
 def decide(
     restart: RestartType,
     exceeded: Exceeded,
-    budget: Budget,
+    budget: RestartBudget,
     failures_s: Sequence[float],
     jitter: float,
 ) -> Decision:
@@ -112,8 +114,8 @@ def decide(
     if recent > budget.intensity:
         return Quarantine() if exceeded is Exceeded.QUARANTINE else Escalate()
     in_a_row = _in_a_row(failures_s, budget.healthy_s)
-    pause = min(budget.first_s * 2 ** (in_a_row - 1), budget.max_s)
-    return Restart(pause * (0.5 + 0.5 * jitter))
+    pause_s = backoff_s(in_a_row, budget.first_s, budget.max_s, chance=1.0 - jitter, jitter=0.5)
+    return Restart(pause_s)
 
 
 def _in_a_row(failures_s: Sequence[float], healthy_s: float) -> int:
@@ -122,7 +124,7 @@ def _in_a_row(failures_s: Sequence[float], healthy_s: float) -> int:
         if later - earlier >= healthy_s:
             break
         count += 1
-    return min(count, 30)
+    return count
 
 
 def name_of(decision: Decision) -> str:

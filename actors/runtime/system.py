@@ -20,16 +20,15 @@ from actors.runtime.cell import Cell, CellState
 from actors.runtime.context import Ref
 from actors.runtime.dead_letters import DeadLetter, DeadLetters, describe, traceback_of
 from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
-from actors.runtime.inspection.crash_reports import Dossiers
+from actors.runtime.inspection.crash_reports import CrashReports
 from actors.runtime.inspection.post_mortem import decided, examine
 from actors.runtime.inspection.taps import Listeners
-from actors.runtime.inspection.timeline import Chronicle, Note
+from actors.runtime.inspection.timeline import Note, Timeline
 from actors.runtime.ledger import Ledger
 from actors.runtime.mailbox import Load
-from actors.runtime.messages import ChildFailed, ChildStopped, Message, SettingsChanged
-from actors.runtime.registry import Cells
+from actors.runtime.messages import ChildFailed, ChildStopped, SettingsChanged
+from actors.runtime.registry import Registry
 from actors.runtime.replies import Completed
-from actors.runtime.stalls import LongTurn, Stall, long_turns
 from actors.runtime.supervision import (
     ChildSpec,
     Decision,
@@ -42,7 +41,7 @@ from actors.runtime.supervision import (
 )
 from actors.runtime.timers import TimerThread, TimerWheel
 from actors.runtime.wakeup import Wakeup
-from actors.runtime.watchdog import Watchdog
+from actors.runtime.watchdog import LongTurn, Watchdog, long_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 
     from actors.domain import Mint
     from actors.runtime.clocks import Clock
-    from actors.runtime.inspection.crash_reports import Dossier
+    from actors.runtime.inspection.crash_reports import CrashReport
     from actors.runtime.inspection.timeline import Detail
     from actors.runtime.mailbox import Envelope
     from settings import Settings
@@ -64,7 +63,7 @@ MAX_THREADS: Final = 64
 _TIMER_STOP_S: Final = 2.0
 
 
-class System(Cells):
+class System(Registry):
     """Everything that actors of one process share. Thread-safe."""
 
     def __init__(
@@ -75,7 +74,7 @@ class System(Cells):
         clock: Clock,
         threads: int = 1,
         jitter: Callable[[], float] = random.random,
-        dossiers: Dossiers | None = None,
+        dossiers: CrashReports | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -90,13 +89,15 @@ class System(Cells):
         self.dead_letters = DeadLetters(
             telemetry.dropped.labels(reason=Drop.LETTER_DROPPED.value).inc
         )
-        self.chronicle = Chronicle()
-        self.dossiers = dossiers or Dossiers()
+        self.timelines = Timeline()
+        self.dossiers = dossiers or CrashReports()
         self.listeners = Listeners(
             clock, self.log, telemetry.dropped.labels(reason=Drop.TAP_DROPPED.value).inc
         )
         self.wheel = TimerWheel(clock.monotonic_ns)
         self.on_dead_letter: Callable[[DeadLetter], None] = _ignore
+        self._pinned: dict[str, Cell] = {}
+        """Those of the cells that have a thread of their own."""
         self._jitter = jitter
         self._measured = itertools.count()
         self._timers = TimerThread(self.wheel, clock.monotonic_ns)
@@ -145,6 +146,8 @@ class System(Cells):
             wakeup = self._wakeup_for(spec)
             cell = Cell(self, spec, self._schedule, wakeup)
             self._cells[spec.name] = cell
+            if wakeup is not None:
+                self._pinned[spec.name] = cell
         if wakeup is None:
             cell.schedule()
         else:
@@ -245,7 +248,7 @@ class System(Cells):
     def note(self, actor: str, mint: Mint, what: str, details: dict[str, Detail]) -> None:
         """Note in the timeline of a mint what has happened to it."""
         note = Note(self.clock.now_us(), actor, what, details)
-        self.chronicle.note(mint, note)
+        self.timelines.note(mint, note)
         self.listeners.note(mint, note)
 
     def change_settings(self, settings: Settings) -> None:
@@ -266,12 +269,10 @@ class System(Cells):
         """
         self._watchdog.look_after(self._long_turns(limit_s), limit_s, pinned_limit_s)
 
-    def report_stalls(self, limit_s: float) -> list[Stall]:
-        """Log each turn that has taken longer than `limit_s`, once, with its stack."""
-        return self._watchdog.report(self._long_turns(limit_s))
-
     def _long_turns(self, limit_s: float) -> list[LongTurn]:
-        return long_turns(list(self._cells.values()), self.clock.monotonic_ns(), limit_s)
+        # Only who has a thread can be in a turn: a look at 10,000 cells each second shows.
+        running = [*self._dispatcher.running(), *list(self._pinned.values())]
+        return long_turns(running, self.clock.monotonic_ns(), limit_s)
 
     @property
     def on_beyond_help(self) -> Callable[[str], None]:
@@ -318,12 +319,12 @@ class System(Cells):
 
     def arm_after(self, cell: Cell, key: object, seconds: float, message: Any) -> None:
         """Arm a timer of the monotonic clock for a cell."""
-        self.wheel.after(cell.name, key, seconds, message, _to_self(cell))
+        self.wheel.after(cell.name, key, seconds, message, cell.offer_own)
         self._timers.wake()
 
     def arm_at(self, cell: Cell, key: object, feed_us: int, message: Any) -> None:
         """Arm a timer of the feed clock for a cell."""
-        self.wheel.at(cell.name, key, feed_us, message, _to_self(cell))
+        self.wheel.at(cell.name, key, feed_us, message, cell.offer_own)
         if self.wheel.feed_due():
             self._timers.wake()
 
@@ -335,7 +336,7 @@ class System(Cells):
 
     # What cells report.
 
-    def examine(self, cell: Cell, error: BaseException, poison: Any) -> Dossier | None:
+    def examine(self, cell: Cell, error: BaseException, poison: Any) -> CrashReport | None:
         """Take down what is to be seen of a failed instance; None: there were too many just now.
 
         Runs in the failed actor's thread.
@@ -352,7 +353,7 @@ class System(Cells):
         )
 
     def child_failed(
-        self, cell: Cell, error: BaseException, poison: Any, dossier: Dossier | None = None
+        self, cell: Cell, error: BaseException, poison: Any, dossier: CrashReport | None = None
     ) -> None:
         """Decide about a failure, act on it and tell the supervisor.
 
@@ -394,6 +395,7 @@ class System(Cells):
             self._leaving += 1
             if self._cells.get(cell.name) is cell:
                 del self._cells[cell.name]
+                self._pinned.pop(cell.name, None)
         self.listeners.end(cell)
         for envelope in left:
             self._undelivered(cell, envelope)
@@ -406,7 +408,7 @@ class System(Cells):
         if envelope.reply_to is not None:
             error = ActorDeadError(f"{cell.name} stopped before it handled the message")
             envelope.reply_to.set_exception((type(error), error, None))
-        elif not _is_for_the_living(envelope.message):
+        elif not getattr(envelope.message, "drop_if_dead", False):
             self.dead_letter(cell.name, "stopped", envelope.message, None)
 
     def _act_on(self, cell: Cell, decision: Decision) -> None:
@@ -439,16 +441,3 @@ def _ignore(_: Any) -> None:
 
 def _gone_by(cell: Cell, deadline_s: float) -> bool:
     return cell.stopped.wait(max(0.0, deadline_s - time.monotonic()))
-
-
-def _is_for_the_living(message: Any) -> bool:
-    """Say whether a message ends with its actor: news, and what an actor tells itself (timers)."""
-    is_news = isinstance(message, Message) and message.for_the_living
-    return is_news or type(message).__name__.startswith("_")
-
-
-def _to_self(cell: Cell) -> Callable[[Any], None]:
-    def deliver(message: Any) -> None:
-        cell.mailbox.offer(message, from_self=True)
-
-    return deliver

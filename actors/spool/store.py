@@ -30,43 +30,45 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import structlog
 
+from actors.spool.entries import (
+    PAGE_BYTES,
+    count_keys,
+    create_tables,
+    delete,
+    delete_key,
+    give_back_pages,
+    insert,
+    mark_of,
+    newest_of_kinds,
+    oldest,
+    oldest_put_us,
+    page_of_kind,
+    reassign,
+    total_of,
+    used_bytes,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from actors.spool.entries import Entry, StoredEntry
+
 _T = TypeVar("_T")
 
 _BUSY_S: Final = 5.0
-_PAGE_BYTES: Final = 4096
 _ENTRY_OVERHEAD_BYTES: Final = 96
 """Columns and index entries beside the payload, for the estimate of the bound."""
-_VACUUM_PAGES: Final = 4096
-_PAGE_ENTRIES: Final = 1_000
 _WAL_BYTES: Final = 16 * 1024 * 1024
 _VERSION: Final = 1
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-# The column `trades` is an entry's weight; it got its name when only rows had one.
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    owner TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    key TEXT NOT NULL,
-    trades INTEGER NOT NULL,
-    put_us INTEGER NOT NULL,
-    payload BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS entries_in_order ON entries (owner, id, trades);
-CREATE TABLE IF NOT EXISTS marks (owner TEXT PRIMARY KEY, mark INTEGER NOT NULL)
-"""
 
 
 class SpoolError(Exception):
@@ -79,29 +81,6 @@ class SpoolFullError(SpoolError):
 
 class SpoolUnavailableError(SpoolError):
     """The file cannot be used right now: locked for too long, or an I/O error."""
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One thing to keep."""
-
-    kind: str
-    """What the payload is; the owner's vocabulary."""
-    payload: bytes
-    key: str = ""
-    """The mint, or the id of a batch; entries can be removed and handed to another owner by it."""
-    weight: int = 0
-    """How many of what its owner counts are inside: received trades, or coins."""
-
-
-class StoredEntry(msgspec.Struct, frozen=True, gc=False):
-    """One thing that is kept. A smaller `id` was put earlier; ids are never used twice."""
-
-    id: int
-    kind: str
-    key: str
-    payload: bytes
-    weight: int
-    put_us: int
 
 
 class SpoolStats(msgspec.Struct, frozen=True):
@@ -166,7 +145,7 @@ class Spool:
         Raises:
             SpoolUnavailableError: it cannot be read right now.
         """
-        return self._guarded(lambda db: _mark(db, owner))
+        return self._guarded(lambda db: mark_of(db, owner))
 
     def oldest(self, owner: str, limit: int) -> list[StoredEntry]:
         """Read up to `limit` of the owner's entries, oldest first; they stay until `remove`.
@@ -174,7 +153,7 @@ class Spool:
         Raises:
             SpoolUnavailableError: they cannot be read right now.
         """
-        return self._guarded(lambda db: _oldest(db, owner, limit))
+        return self._guarded(lambda db: oldest(db, owner, limit))
 
     def of_kinds(self, owned: str, kinds: Sequence[str]) -> list[StoredEntry]:
         """Read the entries of these kinds of all owners whose name begins with `owned`.
@@ -184,7 +163,7 @@ class Spool:
         Raises:
             SpoolUnavailableError: they cannot be read right now.
         """
-        return self._guarded(lambda db: _of_kinds(db, owned, kinds))
+        return self._guarded(lambda db: newest_of_kinds(db, owned, kinds))
 
     def each_of_kind(self, owned: str, kind: str) -> Iterator[StoredEntry]:
         """Read all entries of a kind of all owners whose name begins with `owned`, oldest first.
@@ -195,7 +174,7 @@ class Spool:
             SpoolUnavailableError: they cannot be read right now.
         """
         after = 0
-        while page := self._guarded(partial(_page_of_kind, owned=owned, kind=kind, after=after)):
+        while page := self._guarded(partial(page_of_kind, owned=owned, kind=kind, after=after)):
             yield from page
             after = page[-1].id
 
@@ -234,7 +213,7 @@ class Spool:
         Raises:
             SpoolUnavailableError: they cannot be read right now.
         """
-        return self._guarded(lambda db: _count_keys(db, owner, kinds))
+        return self._guarded(lambda db: count_keys(db, owner, kinds))
 
     def resize(self, max_bytes: int) -> None:
         """Use another bound from now on; what is here stays, also when it is more than that."""
@@ -272,73 +251,46 @@ class Spool:
         mark: int | None,
     ) -> None:
         wanted = sum(len(entry.payload) + _ENTRY_OVERHEAD_BYTES for entry in entries)
-        if _used_bytes(db) + wanted > self._max_bytes:
+        if used_bytes(db) + wanted > self._max_bytes:
             raise SpoolFullError(
                 f"the spool {self._path.name} has reached its bound of {self._max_bytes} bytes; "
                 "bring the destination back, or raise SPOOL_MAX_MB"
             )
         count, weight = self._total(db, owner)
-        with _transaction(db):
-            db.executemany(
-                "INSERT INTO entries (owner, kind, key, trades, put_us, payload) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [(owner, e.kind, e.key, e.weight, now_us, e.payload) for e in entries],
-            )
-            if mark is not None:
-                db.execute(
-                    "INSERT INTO marks (owner, mark) VALUES (?, ?) "
-                    "ON CONFLICT (owner) DO UPDATE SET mark = max(mark, excluded.mark)",
-                    (owner, mark),
-                )
+        insert(db, owner, entries, now_us, mark)
         self._totals[owner] = (count + len(entries), weight + sum(e.weight for e in entries))
 
     def _remove(self, db: sqlite3.Connection, owner: str, entries: Sequence[StoredEntry]) -> None:
         count, weight = self._total(db, owner)
-        with _transaction(db):
-            removed = db.executemany(
-                "DELETE FROM entries WHERE id = ? AND owner = ?", [(e.id, owner) for e in entries]
-            ).rowcount
+        removed = delete(db, owner, entries)
         if removed == len(entries):
             self._totals[owner] = (count - removed, weight - sum(e.weight for e in entries))
         else:
             self._totals.pop(owner, None)
-        _give_back_pages(db)
+        give_back_pages(db)
 
     def _remove_key(self, db: sqlite3.Connection, owner: str, key: str) -> None:
-        with _transaction(db):
-            db.execute("DELETE FROM entries WHERE owner = ? AND key = ?", (owner, key))
+        delete_key(db, owner, key)
         self._totals.pop(owner, None)
-        _give_back_pages(db)
+        give_back_pages(db)
 
     def _reassign(self, db: sqlite3.Connection, owned: str, owner_of: Callable[[str], str]) -> int:
         self._totals.clear()
-        db.create_function("new_owner", 1, owner_of, deterministic=True)
-        with _transaction(db):
-            return db.execute(
-                "UPDATE entries SET owner = new_owner(key) "
-                "WHERE substr(owner, 1, ?) = ? AND owner <> new_owner(key)",
-                (len(owned), owned),
-            ).rowcount
+        return reassign(db, owned, owner_of)
 
     def _stats(self, db: sqlite3.Connection, owner: str) -> SpoolStats:
         entries, weight = self._total(db, owner)
-        first = db.execute(
-            "SELECT put_us FROM entries WHERE owner = ? ORDER BY id LIMIT 1", (owner,)
-        ).fetchone()
         return SpoolStats(
             entries=entries,
             weight=weight,
-            oldest_put_us=first[0] if first else None,
-            file_bytes=_used_bytes(db),
+            oldest_put_us=oldest_put_us(db, owner),
+            file_bytes=used_bytes(db),
         )
 
     def _total(self, db: sqlite3.Connection, owner: str) -> tuple[int, int]:
         total = self._totals.get(owner)
         if total is None:
-            row = db.execute(
-                "SELECT count(*), coalesce(sum(trades), 0) FROM entries WHERE owner = ?", (owner,)
-            ).fetchone()
-            total = self._totals[owner] = (row[0], row[1])
+            total = self._totals[owner] = total_of(db, owner)
         return total
 
     # The file and its failures.
@@ -420,88 +372,12 @@ def _prepare(db: sqlite3.Connection, max_bytes: int) -> None:
     db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
     _bound(db, max_bytes)
     if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-        with _transaction(db):
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {_VERSION}")
+        create_tables(db, _VERSION)
 
 
 def _bound(db: sqlite3.Connection, max_bytes: int) -> None:
     # The estimate in `put` is the bound; this only stops a wrong estimate.
-    db.execute(f"PRAGMA max_page_count = {max(64, 2 * max_bytes // _PAGE_BYTES)}")
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
-
-
-def _oldest(db: sqlite3.Connection, owner: str, limit: int) -> list[StoredEntry]:
-    rows = db.execute(
-        "SELECT id, kind, key, payload, trades, put_us FROM entries "
-        "WHERE owner = ? ORDER BY id LIMIT ?",
-        (owner, limit),
-    )
-    return [StoredEntry(*row) for row in rows]
-
-
-def _mark(db: sqlite3.Connection, owner: str) -> int:
-    row = db.execute("SELECT mark FROM marks WHERE owner = ?", (owner,)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _count_keys(db: sqlite3.Connection, owner: str, kinds: Sequence[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for kind in kinds:
-        rows = db.execute(
-            "SELECT key, count(*) FROM entries WHERE owner = ? AND kind = ? GROUP BY key",
-            (owner, kind),
-        )
-        for key, number in rows:
-            counts[key] = counts.get(key, 0) + number
-    return counts
-
-
-def _of_kinds(db: sqlite3.Connection, owned: str, kinds: Sequence[str]) -> list[StoredEntry]:
-    found: list[StoredEntry] = []
-    for kind in kinds:
-        rows = db.execute(
-            "SELECT id, kind, key, payload, trades, put_us FROM entries WHERE id IN "
-            "(SELECT max(id) FROM entries WHERE substr(owner, 1, ?) = ? AND kind = ? GROUP BY key)",
-            (len(owned), owned, kind),
-        )
-        found += [StoredEntry(*row) for row in rows]
-    return sorted(found, key=lambda entry: entry.id)
-
-
-def _page_of_kind(
-    db: sqlite3.Connection, *, owned: str, kind: str, after: int
-) -> list[StoredEntry]:
-    rows = db.execute(
-        "SELECT id, kind, key, payload, trades, put_us FROM entries "
-        "WHERE id > ? AND substr(owner, 1, ?) = ? AND kind = ? ORDER BY id LIMIT ?",
-        (after, len(owned), owned, kind, _PAGE_ENTRIES),
-    )
-    return [StoredEntry(*row) for row in rows]
-
-
-def _used_bytes(db: sqlite3.Connection) -> int:
-    pages = int(db.execute("PRAGMA page_count").fetchone()[0])
-    free = int(db.execute("PRAGMA freelist_count").fetchone()[0])
-    return (pages - free) * _PAGE_BYTES
-
-
-def _give_back_pages(db: sqlite3.Connection) -> None:
-    # Bounded work a call, so that the removal of a batch never stands behind that of a gigabyte.
-    # `execute` would take one step, and one step gives back one page.
-    db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+    db.execute(f"PRAGMA max_page_count = {max(64, 2 * max_bytes // PAGE_BYTES)}")
 
 
 def _inode(path: Path) -> int:

@@ -34,10 +34,11 @@ from actors.protocol.supervisor import (
     TrackMint,
     UntrackMint,
 )
-from actors.runtime import Actor, Message, SettingsChanged
+from actors.runtime import Actor, SettingsChanged, ToSelf
 from actors.stream_watch.reader import EVERYTHING, PHASES_CHANNEL, STREAMS_CHANNEL
 from actors.stream_watch.watch import Changes, is_coin, pause_s
 from db.aside import COUNTED_ROWS, Kept, Kind
+from db.errors import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from actors.domain import Phase
     from actors.runtime import Context
     from actors.stream_watch.connector import Connector
-    from actors.stream_watch.reader import Notification, Reader
+    from actors.stream_watch.reader import Notification, StreamReader
     from actors.stream_watch.state import WatchState
     from db.streams import StreamRow
 
@@ -53,25 +54,18 @@ POLL_MS: Final = 50
 _TELL_AGAIN_S: Final = 1.0
 _SINGLE_MINTS: Final = 2_000
 """Above so many mints told at once, reading everything is cheaper."""
-_TEXT_LIMIT: Final = 300
 
 
-class _ConnectDue(Message, frozen=True):
+class _ConnectDue(ToSelf, frozen=True):
     """The pause after a lost connection is over. To oneself, data lane."""
 
-    internal: ClassVar[bool] = True
 
-
-class _ConnectEnded(Message, frozen=True):
+class _ConnectEnded(ToSelf, frozen=True):
     """An attempt to connect has ended, well or not. From the connector's thread, data lane."""
 
-    internal: ClassVar[bool] = True
 
-
-class _PollDue(Message, frozen=True):
+class _PollDue(ToSelf, frozen=True):
     """It is time to read everything again. To oneself, data lane."""
-
-    internal: ClassVar[bool] = True
 
 
 class StreamWatchActor(Actor):
@@ -102,7 +96,7 @@ class StreamWatchActor(Actor):
         self._jitter = jitter
         self._supervisor = context.ref(SUPERVISOR)
         self._interval_s: float = context.settings.db_refresh_interval
-        self._reader: Reader | None = None
+        self._reader: StreamReader | None = None
         self._connecting = False
         self._listening = False
         self._has_read = False
@@ -202,7 +196,7 @@ class StreamWatchActor(Actor):
         self._listen(ended)
         self._read_all()
 
-    def _listen(self, reader: Reader) -> None:
+    def _listen(self, reader: StreamReader) -> None:
         try:
             reader.listen()
             self._listening = True
@@ -210,7 +204,7 @@ class StreamWatchActor(Actor):
             self._listening = False
             self.context.log.warning(
                 "listen_refused",
-                error=_one_line(error),
+                error=one_line(error),
                 consequence=f"changes are found by polling, within {self._interval_s:g} s",
             )
 
@@ -225,10 +219,10 @@ class StreamWatchActor(Actor):
         self._drop_reader()
         if not self._failures:
             self._lost_at_s = self.context.monotonic_s()
-            self.context.log.warning("streams_unreadable", error=_one_line(error))
+            self.context.log.warning("streams_unreadable", error=one_line(error))
         self._failures += 1
         self._database = "away"
-        self._last_error = _one_line(error)
+        self._last_error = one_line(error)
         self.context.telemetry.db_connected.set(0)
         self.context.cancel("poll")
         self.context.after("connect", pause_s(self._failures, self._jitter()), _ConnectDue())
@@ -291,7 +285,7 @@ class StreamWatchActor(Actor):
         self._publish()
         return found
 
-    def _look_aside(self, reader: Reader) -> None:
+    def _look_aside(self, reader: StreamReader) -> None:
         """Count what stands aside; streams are read whatever becomes of that.
 
         A connection that was lost here is found to be lost by the next reading.
@@ -300,7 +294,7 @@ class StreamWatchActor(Actor):
             self._kept = reader.kept()
         except psycopg.Error as error:
             if not self._kept_unreadable:
-                self.context.log.warning("rows_aside_unreadable", error=_one_line(error))
+                self.context.log.warning("rows_aside_unreadable", error=one_line(error))
             self._kept_unreadable = True
         else:
             self._kept_unreadable = False
@@ -404,8 +398,3 @@ def _track(row: StreamRow, now_us: int) -> TrackMint:
 
 def _untrack(mint: Mint) -> UntrackMint:
     return UntrackMint(mint=mint, reason="its stream is no longer active")
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:_TEXT_LIMIT]

@@ -12,7 +12,7 @@ from db.errors import DatabaseError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.stream_watch.reader import Reader
+    from actors.stream_watch.reader import StreamReader
 
 
 class Connector(Protocol):
@@ -21,7 +21,7 @@ class Connector(Protocol):
     def start(self, done: Callable[[], None]) -> None:
         """Begin an attempt, and call `done`, from any thread, when it has ended."""
 
-    def take(self) -> Reader | Exception | None:
+    def take(self) -> StreamReader | Exception | None:
         """Give what the last attempt ended in; None when it has not ended, or was taken."""
 
     def abandon(self) -> None:
@@ -36,10 +36,10 @@ class ThreadConnector:
             ValueError.
     """
 
-    def __init__(self, open_reader: Callable[[], Reader]) -> None:
+    def __init__(self, open_reader: Callable[[], StreamReader]) -> None:
         self._open_reader = open_reader
         self._lock = threading.Lock()
-        self._ended: Reader | Exception | None = None
+        self._ended: StreamReader | Exception | None = None
         self._abandoned = False
 
     def start(self, done: Callable[[], None]) -> None:
@@ -48,7 +48,7 @@ class ThreadConnector:
             target=self._run, args=(done,), name="stream-watch-connect", daemon=True
         ).start()
 
-    def take(self) -> Reader | Exception | None:
+    def take(self) -> StreamReader | Exception | None:
         """Give what the last attempt ended in; see `Connector.take`."""
         with self._lock:
             ended, self._ended = self._ended, None
@@ -62,7 +62,7 @@ class ThreadConnector:
         _close(ended)
 
     def _run(self, done: Callable[[], None]) -> None:
-        ended: Reader | Exception
+        ended: StreamReader | Exception
         try:
             ended = self._open_reader()
         except (psycopg.Error, DatabaseError, OSError, ValueError) as error:
@@ -75,6 +75,6 @@ class ThreadConnector:
         done()
 
 
-def _close(ended: Reader | Exception | None) -> None:
+def _close(ended: StreamReader | Exception | None) -> None:
     if ended is not None and not isinstance(ended, Exception):
         ended.close()

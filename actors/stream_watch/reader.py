@@ -37,7 +37,7 @@ class Notification(NamedTuple):
     """A mint, or `EVERYTHING`; empty for phases."""
 
 
-class Reader(Protocol):
+class StreamReader(Protocol):
     """A connection to the streams; all but `fileno` and `close` may raise psycopg.Error."""
 
     def listen(self) -> None:
@@ -78,7 +78,7 @@ class RowClock(NamedTuple):
 
 
 class PostgresReader:
-    """A `Reader` on PostgreSQL. A statement blocks for 10 s at most, a dead peer for about 30 s."""
+    """A `StreamReader` on PostgreSQL: a statement blocks for 10 s at most, a dead peer for 30."""
 
     def __init__(self, connection: Connection, journal_id: int, clock: RowClock) -> None:
         self._connection = connection

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from actors.backoff import backoff_s
 from actors.domain import QUOTE_MINTS, Mint
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _LONGEST_MINT: Final = 64
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 30.0
 
 REMEMBERED_REFUSALS: Final = 1_000
 """How many refused addresses are remembered; further ones are ignored without a warning."""
@@ -39,7 +42,7 @@ class Changes(msgspec.Struct, frozen=True):
     """Tracked, as far as we told, and gone or inactive in the database."""
 
 
-class _Pending:
+class _PendingChange:
     __slots__ = ("active", "changes", "contradicted", "given_up")
 
     def __init__(self) -> None:
@@ -54,7 +57,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._tracked: set[Mint] = set()
-        self._pending: dict[Mint, _Pending] = {}
+        self._pending: dict[Mint, _PendingChange] = {}
         self._refused: set[str] = set()
         self._kept_ended: set[Mint] = set()
 
@@ -70,7 +73,7 @@ class Watch:
 
     def change_pending(self, mint: Mint, *, active: bool) -> None:
         """Note a change of ours that is on its way: from now on `active` is what counts."""
-        change = self._pending.setdefault(mint, _Pending())
+        change = self._pending.setdefault(mint, _PendingChange())
         change.active = active
         self._kept_ended.discard(mint)
         change.changes += 1
@@ -169,4 +172,4 @@ def pause_s(failures: int, jitter: float) -> float:
         failures: At least 1.
         jitter: A random number in 0..1 that shortens the pause by up to a half.
     """
-    return min(0.5 * 2.0 ** min(failures - 1, 30), 30.0) * (1.0 - 0.5 * jitter)
+    return backoff_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S, chance=jitter, jitter=0.5)

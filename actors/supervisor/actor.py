@@ -4,186 +4,111 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from actors.operator.coins import Desk
-from actors.operator.dead_letters import Letters
-from actors.operator.resize import Sizes, _ShareDue
-from actors.operator.settings import Steering
-from actors.protocol.connection import GetFeed, StartReading
-from actors.protocol.operator import (
-    AcknowledgeKept,
-    ChangeSettings,
-    GetSettings,
-    GetSettingsHistory,
-    ResizeDispatcher,
-    ResizeMailbox,
-    ResizeTrackers,
-    ResizeWriters,
-)
-from actors.protocol.postgres_writer import MovePrepared
+from actors.operator.coins import CoinCommands
+from actors.operator.dead_letters import DeadLetterCommands
+from actors.operator.resize import Resizing
+from actors.operator.settings import SettingsService
+from actors.protocol.connection import StartReading
 from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     N8N_WRITER,
     STREAM_WATCH,
-    DiscardDeadLetter,
-    Drain,
-    Drained,
-    FeedEnded,
     FeedStateChanged,
-    GetActor,
-    GetActors,
-    GetDeadLetter,
-    GetDeadLetters,
     GetHealth,
-    GetLedger,
     HealthReport,
-    LedgerReport,
-    PhasesLoaded,
-    ReadingStopped,
-    RetryDeadLetter,
     StreamsLoaded,
-    TrackingEnded,
-    TrackMint,
-    UntrackMint,
 )
 from actors.runtime import Actor, ChildFailed, ChildStopped, Context, SettingsChanged
-from actors.supervisor.health import health_report
-from actors.supervisor.monitor import Monitor, _SampleDue
-from actors.supervisor.retention import Keeping, _RetentionDue
-from actors.supervisor.shutdown import Ending, _StageOverdue
-from actors.supervisor.trackers import TRACKER, Trackers, _ReviveDue
+from actors.supervisor.health import health_report, not_subscribed
+from actors.supervisor.monitor import Monitor
+from actors.supervisor.retention import Retention
+from actors.supervisor.shutdown import Shutdown
+from actors.supervisor.trackers import TRACKER, Trackers
 from telemetry import read
 
 if TYPE_CHECKING:
-    from actors.supervisor.state import Means, SupervisorState
+    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
 
 
 class SupervisorActor(Actor):
-    """See the module's docstring. Each of its parts does one thing, in the supervisor's turns.
+    """See the module's docstring.
+
+    Each of its parts does one thing, in the supervisor's turns, and declares what it takes.
+
 
     Args:
         context: the runtime's side.
         state: what outlives this instance.
-        means: what it acts through.
+        dependencies: what it acts through.
     """
 
     pinned: ClassVar[bool] = True
 
-    def __init__(self, context: Context, *, state: SupervisorState, means: Means) -> None:
+    def __init__(
+        self, context: Context, *, state: SupervisorState, dependencies: Dependencies
+    ) -> None:
         super().__init__(context)
-        tree = means.tree
+        tree = dependencies.tree
         self._state = state
         self._tree = tree
-        self._book = means.book
-        self._applied = means.applied
-        self._trackers = Trackers(context, state, means)
-        self._ending = Ending(context, state, self._trackers, self._writers, means.finished)
-        self._keeping = Keeping(context, state, tree, self._writers)
-        self._steering = Steering(context, state, tree, means.book, self._ending.begin)
-        self._sizes = Sizes(context, state, means, self._steering)
-        self._desk = Desk(context, state, tree, self._trackers)
-        self._letters = Letters(context, tree, means.routes)
-        self._monitor = Monitor(context, state, means, self._writers)
+        self._applied = dependencies.applied
+        self._trackers = Trackers(context, state, dependencies)
+        self._shutdown = Shutdown(
+            context, state, self._trackers, self._writers, dependencies.finished
+        )
+        self._retention = Retention(context, state, tree, self._writers)
+        self._settings_service = SettingsService(
+            context, state, tree, dependencies.book, self._shutdown.begin
+        )
+        self._resizing = Resizing(context, state, dependencies, self._settings_service)
+        self._monitor = Monitor(context, state, dependencies, self._writers)
+        self.handlers = _joined(
+            {
+                ChildStopped: self._child_stopped,
+                ChildFailed: self._child_failed,
+                StreamsLoaded: self._streams_loaded,
+                SettingsChanged: lambda _: self._settings_changed(),
+                # The connection has logged it, and the health report reads what it publishes.
+                FeedStateChanged: lambda _: None,
+                GetHealth: lambda _: self._health(),
+            },
+            self._trackers.handlers,
+            self._shutdown.handlers,
+            self._retention.handlers,
+            self._monitor.handlers,
+            self._settings_service.handlers,
+            self._resizing.handlers,
+            CoinCommands(context, state, tree, self._trackers).handlers,
+            DeadLetterCommands(context, tree, dependencies.routes).handlers,
+        )
 
     def on_start(self) -> None:
         """Begin to look what is still needed; go on with what another instance has begun."""
-        self._keeping.arm()
+        self._retention.arm()
         self._monitor.look()
         self._trackers.rearm()
-        self._ending.resume()
+        self._shutdown.resume()
 
-    def on_receive(self, message: Any) -> Any:  # noqa: C901 - one arm a message
-        """Handle what the tree reports; questions are answered further down."""
-        match message:
-            case TrackMint():
-                self._trackers.track(message)
-            case UntrackMint(mint, reason):
-                self._trackers.untrack(mint, reason)
-            case TrackingEnded(mint, _, reason):
-                self._trackers.untrack(mint, reason, ended=True)
-            case ChildStopped(name, kind):
-                self._child_stopped(name, kind)
-            case ChildFailed():
-                self._child_failed(message)
-            case PhasesLoaded(phases):
-                self._trackers.use_phases(phases)
-            case StreamsLoaded(count):
-                self._streams_loaded(count)
-            case MovePrepared():
-                self._sizes.prepared(message)
-            case SettingsChanged():
-                self._settings_changed()
-            case FeedStateChanged():
-                # The connection has logged it, and the health report reads what it publishes.
-                pass
-            case _:
-                return self._on_time(message)
-        return None
+    def on_receive(self, message: Any) -> Any:
+        """Have the part that takes messages of this type handle it.
 
-    def _on_time(self, message: Any) -> Any:
-        match message:
-            case _RetentionDue():
-                self._keeping.look()
-            case _SampleDue():
-                self._monitor.look()
-            case _ReviveDue():
-                self._trackers.revival_due(message)
-            case _ShareDue():
-                self._sizes.share_due()
-            case _StageOverdue():
-                self._ending.overdue(message)
-            case FeedEnded(frames):
-                self._ending.begin(f"the recording has ended after {frames} frames", 0)
-            case Drain(reason, exit_code):
-                self._ending.begin(reason, exit_code)
-            case ReadingStopped():
-                self._ending.arrived(CONNECTION)
-            case Drained(name, undelivered):
-                self._ending.flushed(name, undelivered)
-            case _:
-                return self._answer(message)
-        return None
-
-    def _answer(self, message: Any) -> Any:
-        match message:
-            case GetHealth():
-                return self._health()
-            case GetActors():
-                return self._tree.reports()
-            case GetActor(name):
-                return self._tree.report(name)
-            case GetLedger():
-                return self._ledger()
-            case GetFeed():
-                self.context.forward(CONNECTION, message)
-            case AcknowledgeKept():
-                self._monitor.acknowledge(message)
-            case _:
-                return self._steer(message)
-        return None
-
-    def _steer(self, message: Any) -> Any:
-        match message:
-            case GetSettings():
-                return self.context.settings
-            case ChangeSettings():
-                return self._steering.change(message)
-            case GetSettingsHistory(limit, offset):
-                return self._book.history(limit, offset)
-            case ResizeDispatcher() | ResizeWriters() | ResizeMailbox() | ResizeTrackers():
-                return self._sizes.resize(message)
-            case GetDeadLetters() | GetDeadLetter() | DiscardDeadLetter() | RetryDeadLetter():
-                return self._letters.answer(message)
-            case _:
-                return self._desk.answer(message)
+        Raises:
+            TypeError: no part takes them.
+        """
+        handler = self.handlers.get(type(message))
+        if handler is None:
+            raise TypeError(f"the supervisor does not take {type(message).__name__}")
+        return handler(message)
 
     # What the tree reports.
 
-    def _child_stopped(self, name: str, kind: str) -> None:
-        if kind == TRACKER:
+    def _child_stopped(self, event: ChildStopped) -> None:
+        name = event.name
+        if event.kind == TRACKER:
             self._trackers.stopped(name)
-        self._sizes.stopped(name)
-        self._ending.stopped(name)
+        self._resizing.stopped(name)
+        self._shutdown.stopped(name)
 
     def _child_failed(self, failed: ChildFailed) -> None:
         if failed.decision == "restart":
@@ -192,25 +117,25 @@ class SupervisorActor(Actor):
             self.context.log.error(
                 "actor_beyond_saving", failed_actor=failed.name, cause=failed.error
             )
-            self._ending.begin(f"{failed.name} failed too often: {failed.error}", 1)
+            self._shutdown.begin(f"{failed.name} failed too often: {failed.error}", 1)
         elif failed.kind == TRACKER:
             self._trackers.failed(failed)
 
-    def _streams_loaded(self, count: int) -> None:
+    def _streams_loaded(self, event: StreamsLoaded) -> None:
         self._state.streams_loaded = True
-        self.context.log.info("streams_loaded", active=count)
+        self.context.log.info("streams_loaded", active=event.count)
         if not self._state.drain.active:
             self.context.tell(CONNECTION, StartReading())
 
     def _settings_changed(self) -> None:
         self._applied(self.context.settings)
-        self._sizes.adapt()
+        self._resizing.adapt()
         self._trackers.fill()
 
     # Answers.
 
     def _writers(self) -> tuple[str, ...]:
-        return self._sizes.writers
+        return self._resizing.writers
 
     def _health(self) -> HealthReport:
         status = self.context.status_of
@@ -222,19 +147,37 @@ class SupervisorActor(Actor):
             rows_of_past_writers=self._state.rows_of_past_writers,
             writers=[found for name in self._writers() if (found := status(name)) is not None],
             n8n=status(N8N_WRITER),
-            trackers=len(self._state.roster),
+            trackers=len(self._state.admission),
             trades_processed=int(read(self.context.telemetry.trades_processed)),
             draining=self._state.drain.active,
             streams_loaded=self._state.streams_loaded,
             broken_actors=self._broken(),
+            not_subscribed=self._not_subscribed(),
             problems=self._monitor.problems(),
         )
+
+    def _not_subscribed(self) -> int:
+        """Count the coins that the start still waits for; those that come later do not count."""
+        state, feed = self._state, self.context.status_of(CONNECTION)
+        missing = not_subscribed(feed, state.admission.staying)
+        if state.streams_loaded and not missing and feed is not None and not feed.recovering:
+            state.has_started = True
+        return 0 if state.has_started else missing
 
     def _broken(self) -> list[str]:
         system = (CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, *self._writers())
         return [name for name in system if self._tree.state_of(name) not in ("starting", "running")]
 
-    def _ledger(self) -> LedgerReport:
-        received, places = self.context.ledger.read()
-        balanced = received == sum(places.values()) and min(places.values()) >= 0
-        return LedgerReport(received=received, places=places, balanced=balanced)
+
+def _joined(*parts: Handlers) -> Handlers:
+    """Join what the parts take.
+
+    Raises:
+        ValueError: two of them take messages of the same type.
+    """
+    joined: Handlers = {}
+    for part in parts:
+        for kind in part.keys() & joined.keys():
+            raise ValueError(f"two parts of the supervisor take {kind.__name__}")
+        joined |= part
+    return joined

@@ -49,7 +49,7 @@ class Statuses(NamedTuple):
     """Wall clock minus arrival clock."""
 
 
-class Finding(NamedTuple):
+class Condition(NamedTuple):
     """One thing that is wrong at this moment."""
 
     key: str
@@ -68,7 +68,7 @@ class Finding(NamedTuple):
     """Of several findings of a held one the heaviest is shown."""
 
 
-def standing(statuses: Statuses) -> Iterator[Finding]:
+def standing(statuses: Statuses) -> Iterator[Condition]:
     """List what is wrong now."""
     if statuses.feed is not None:
         yield from _of_feed(statuses.feed, has_api_key=statuses.has_api_key)
@@ -95,11 +95,11 @@ _FEED_HELP: Final = {
 _FEED_HELP_ELSE: Final = "See WS_URI and the network: `mintwatch config show ws_uri`, GET /feed."
 
 
-def _of_feed(feed: FeedReport, *, has_api_key: bool) -> Iterator[Finding]:
+def _of_feed(feed: FeedReport, *, has_api_key: bool) -> Iterator[Condition]:
     wanted = {FeedState.LIVE} if has_api_key else {FeedState.LIVE, FeedState.DISCOVERY_ONLY}
     if feed.state not in wanted:
         # Not since `feed.since_us`: each attempt to connect is a state of its own.
-        yield Finding(
+        yield Condition(
             "feed",
             "feed",
             f"The feed is {feed.state.value}: {_quoted(feed.reason)}.",
@@ -108,7 +108,7 @@ def _of_feed(feed: FeedReport, *, has_api_key: bool) -> Iterator[Finding]:
         )
     yield from _of_journal(feed.journal)
     if feed.parked_from_us is not None:
-        yield Finding(
+        yield Condition(
             "parked",
             "coins",
             "Trades wait in the journal, because a tracker takes none: it is paused, blocked, in "
@@ -118,9 +118,9 @@ def _of_feed(feed: FeedReport, *, has_api_key: bool) -> Iterator[Finding]:
         )
 
 
-def _of_journal(state: str) -> Iterator[Finding]:
+def _of_journal(state: str) -> Iterator[Condition]:
     if state == "full":
-        yield Finding(
+        yield Condition(
             "journal",
             "journal",
             "The journal has reached JOURNAL_MAX_MB and may remove nothing: the socket is not "
@@ -129,7 +129,7 @@ def _of_journal(state: str) -> Iterator[Finding]:
             "problems. `mintwatch config set journal_max_mb=10240` gives it more room.",
         )
     elif state == "failed":
-        yield Finding(
+        yield Condition(
             "journal",
             "journal",
             "The journal cannot be written: what arrives is not protected against a crash.",
@@ -137,11 +137,11 @@ def _of_journal(state: str) -> Iterator[Finding]:
         )
 
 
-def _of_database(statuses: Statuses) -> Iterator[Finding]:
+def _of_database(statuses: Statuses) -> Iterator[Condition]:
     writers = statuses.writers
     waiting = sum(writer.rows_waiting + writer.rows_spooled for writer in writers)
     if refusing := [writer for writer in writers if writer.database == "refusing"]:
-        yield Finding(
+        yield Condition(
             "database",
             "database",
             f"The database answers and takes no row (rows waiting: {waiting:,}): "
@@ -154,7 +154,7 @@ def _of_database(statuses: Statuses) -> Iterator[Finding]:
             ),
         )
     elif (error := _why_away(statuses)) is not None:
-        yield Finding(
+        yield Condition(
             "database",
             "database",
             f"The database is away (rows waiting: {waiting:,}): {_quoted(error)}.",
@@ -181,9 +181,9 @@ def _why_away(statuses: Statuses) -> str | None:
     return None
 
 
-def _of_streams(watch: WatchStatus) -> Iterator[Finding]:
+def _of_streams(watch: WatchStatus) -> Iterator[Condition]:
     if watch.database == "away":
-        yield Finding(
+        yield Condition(
             "streams",
             "database",
             f"Streams cannot be read, so none is started or stopped: {_quoted(watch.last_error)}.",
@@ -193,11 +193,11 @@ def _of_streams(watch: WatchStatus) -> Iterator[Finding]:
         )
 
 
-def _of_spool(writers: Sequence[WriterStatus], limit_bytes: int) -> Iterator[Finding]:
+def _of_spool(writers: Sequence[WriterStatus], limit_bytes: int) -> Iterator[Condition]:
     spooled = sum(writer.rows_spooled for writer in writers)
     if spooled:
         oldest = [each.spool_oldest_us for each in writers if each.spool_oldest_us is not None]
-        yield Finding(
+        yield Condition(
             "spool",
             "spool",
             f"Rows in the spool on disk and not in the database: {spooled:,}.",
@@ -206,7 +206,7 @@ def _of_spool(writers: Sequence[WriterStatus], limit_bytes: int) -> Iterator[Fin
             since_us=min(oldest, default=None),
         )
     if parked := sum(writer.rows_parked for writer in writers):
-        yield Finding(
+        yield Condition(
             "rows_parked",
             "spool",
             f"Rows that found no room in memory and none in the spool: {parked:,}; the journal "
@@ -216,7 +216,7 @@ def _of_spool(writers: Sequence[WriterStatus], limit_bytes: int) -> Iterator[Fin
         )
     held = max((writer.spool_bytes for writer in writers), default=0)
     if limit_bytes and held * 100 > _SPOOL_PCT * limit_bytes:
-        yield Finding(
+        yield Condition(
             "spool_bytes",
             "disk",
             f"The spool has {100 * held / limit_bytes:.0f} % of SPOOL_MAX_MB.",
@@ -225,9 +225,9 @@ def _of_spool(writers: Sequence[WriterStatus], limit_bytes: int) -> Iterator[Fin
         )
 
 
-def _of_rows_aside(watch: WatchStatus) -> Iterator[Finding]:
+def _of_rows_aside(watch: WatchStatus) -> Iterator[Condition]:
     if watch.rows_ahead:
-        yield Finding(
+        yield Condition(
             Drop.ROW_AHEAD.value,
             "clock",
             "Rows of earlier runs that end after the start of this one, because a clock was "
@@ -236,7 +236,7 @@ def _of_rows_aside(watch: WatchStatus) -> Iterator[Finding]:
             since_us=watch.rows_ahead_since_us,
         )
     if watch.row_conflicts:
-        yield Finding(
+        yield Condition(
             Drop.ROW_CONFLICT.value,
             "database",
             "Candles whose row in the database has other figures: "
@@ -251,10 +251,10 @@ def _at_least(rows: int, watch: WatchStatus) -> str:
     return f"at least {rows:,}" if is_cut else f"{rows:,}"
 
 
-def _of_n8n(n8n: N8nStatus) -> Iterator[Finding]:
+def _of_n8n(n8n: N8nStatus) -> Iterator[Condition]:
     if n8n.configured and n8n.state in ("retrying", "stopped"):
         stopped = n8n.state == "stopped"
-        yield Finding(
+        yield Condition(
             "n8n",
             "n8n",
             f"n8n takes nothing (coins waiting: {n8n.waiting:,}): {_quoted(n8n.last_error)}.",
@@ -266,11 +266,11 @@ def _of_n8n(n8n: N8nStatus) -> Iterator[Finding]:
         )
 
 
-def _of_dead_letters(letters: Sequence[DeadLetter]) -> Iterator[Finding]:
+def _of_dead_letters(letters: Sequence[DeadLetter]) -> Iterator[Condition]:
     if letters:
         newest = letters[-1]
         cause = newest.error or newest.reason
-        yield Finding(
+        yield Condition(
             "dead_letters",
             "dead_letters",
             f"Messages that were not handled: {len(letters):,}; the newest is "
@@ -280,9 +280,9 @@ def _of_dead_letters(letters: Sequence[DeadLetter]) -> Iterator[Finding]:
         )
 
 
-def _of_coins(statuses: Statuses) -> Iterator[Finding]:
+def _of_coins(statuses: Statuses) -> Iterator[Condition]:
     if statuses.quarantined:
-        yield Finding(
+        yield Condition(
             "quarantined",
             "coins",
             "Coins not tracked, because their trackers failed too often: "
@@ -292,7 +292,7 @@ def _of_coins(statuses: Statuses) -> Iterator[Finding]:
         )
     if statuses.waiting_coins:
         more = min(2 * statuses.max_trackers, 1_000_000)
-        yield Finding(
+        yield Condition(
             "waiting_coins",
             "coins",
             f"Coins that wait for a tracker: {statuses.waiting_coins:,}; MAX_TRACKERS is "
@@ -302,11 +302,11 @@ def _of_coins(statuses: Statuses) -> Iterator[Finding]:
         )
 
 
-def _of_clock(offset_us: int) -> Iterator[Finding]:
+def _of_clock(offset_us: int) -> Iterator[Condition]:
     offset_s = offset_us / US_PER_SECOND
     if abs(offset_s) > CLOCK_LIMIT_S:
         side = "ahead of" if offset_s > 0 else "behind"
-        yield Finding(
+        yield Condition(
             "clock",
             "clock",
             f"The machine's clock is {abs(offset_s):,.1f} s {side} the arrival clock, which "
@@ -316,9 +316,9 @@ def _of_clock(offset_us: int) -> Iterator[Finding]:
         )
 
 
-def _of_audit(audit: AuditStatus) -> Iterator[Finding]:
+def _of_audit(audit: AuditStatus) -> Iterator[Condition]:
     if audit.missing or audit.different or audit.overlap or audit.extra:
-        yield Finding(
+        yield Condition(
             "audit",
             "audit",
             f"The audit found rows missing: {audit.missing:,}, different: {audit.different:,}, "
@@ -329,9 +329,9 @@ def _of_audit(audit: AuditStatus) -> Iterator[Finding]:
         )
 
 
-def _of_auditor(*, ended: bool) -> Iterator[Finding]:
+def _of_auditor(*, ended: bool) -> Iterator[Condition]:
     if ended:
-        yield Finding(
+        yield Condition(
             "auditor",
             "audit",
             "The auditor failed too often and compares rows with the journal no more.",

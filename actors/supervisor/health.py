@@ -31,6 +31,7 @@ def health_report(
     draining: bool,
     streams_loaded: bool,
     broken_actors: Iterable[str],
+    not_subscribed: int = 0,
     problems: tuple[Problem, ...] = (),
 ) -> HealthReport:
     """Compose the report; what nobody has published yet counts as nothing."""
@@ -48,6 +49,7 @@ def health_report(
         draining=draining,
         streams_loaded=streams_loaded,
         recovering=feed.recovering if feed else False,
+        not_subscribed=not_subscribed,
         journal_state=feed.journal if feed else "off",
         broken_actors=tuple(broken_actors),
         problems=problems,
@@ -68,6 +70,16 @@ def health_report(
         n8n_waiting=n8n.waiting if n8n else 0,
         n8n_last_success_us=n8n.last_success_us if n8n else None,
     )
+
+
+def not_subscribed(feed: FeedReport | None, coins: int) -> int:
+    """Count the coins that are to be tracked and have no route, or no subscription that was sent.
+
+    Where no trades are subscribed (a recording, a key without funds) nothing is waited for.
+    """
+    if feed is None or feed.state is not FeedState.LIVE:
+        return 0
+    return max(0, coins - feed.routes) + feed.unsent_routes
 
 
 def _age_s(now_us: int, then_us: int | None) -> float | None:

@@ -31,7 +31,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 _MODE: Final = 0o600
 
 
-class LetterFile:
+class DeadLetterFile:
     """See the module's docstring.
 
     Args:

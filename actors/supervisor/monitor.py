@@ -6,8 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from actors.domain import Drop
+from actors.protocol.operator import AcknowledgeKept
 from actors.protocol.supervisor import AUDITOR, CONNECTION, N8N_WRITER, STREAM_WATCH
-from actors.runtime import Message
+from actors.runtime import ToSelf
 from actors.supervisor.conditions import Statuses
 from actors.supervisor.problems import Sample, find, lasting, minute, shown
 from telemetry import read
@@ -15,10 +16,9 @@ from telemetry import read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.protocol.operator import AcknowledgeKept
     from actors.protocol.supervisor import Problem
     from actors.runtime import Context
-    from actors.supervisor.state import Means, SupervisorState
+    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
     from telemetry import Telemetry
 
 SAMPLE_S: Final = 10.0
@@ -26,7 +26,7 @@ _NOT_DATA: Final = "control"
 _KEPT: Final = {"ahead": Drop.ROW_AHEAD, "conflicts": Drop.ROW_CONFLICT}
 
 
-class _SampleDue(Message, frozen=True):
+class _SampleDue(ToSelf, frozen=True):
     """It is time to look at the counters."""
 
 
@@ -37,14 +37,18 @@ class Monitor:
         self,
         context: Context,
         state: SupervisorState,
-        means: Means,
+        dependencies: Dependencies,
         writers: Callable[[], tuple[str, ...]],
     ) -> None:
         self._context = context
         self._state = state
-        self._tree = means.tree
-        self._clock_offset_us = means.clock_offset_us
+        self._tree = dependencies.tree
+        self._clock_offset_us = dependencies.clock_offset_us
         self._writers = writers
+        self.handlers: Handlers = {
+            _SampleDue: lambda _: self.look(),
+            AcknowledgeKept: self._acknowledge,
+        }
 
     def look(self) -> None:
         """Take a sample, see what is wrong, and look again in a while."""
@@ -57,14 +61,14 @@ class Monitor:
         watched, now_us = self._state.watched, self._context.now_us()
         now = sample(self._context.telemetry)
         before = watched.samples[0] if watched.samples else Sample({})
-        found = find(minute(before, now, len(self._state.roster)), self._statuses())
+        found = find(minute(before, now, len(self._state.admission)), self._statuses())
         watched.lasting = lasting(found, watched.lasting, now_us)
         problems = shown(watched.lasting, now_us)
         self._context.telemetry.show_problems(Counter(each.kind for each in problems))
         self._tell(problems)
         return problems
 
-    def acknowledge(self, message: AcknowledgeKept) -> None:
+    def _acknowledge(self, message: AcknowledgeKept) -> None:
         """Have rows that are kept aside acknowledged, and forget that they were counted."""
         self._context.forward(STREAM_WATCH, message)
         drop = _KEPT.get(message.what)
@@ -92,8 +96,8 @@ class Monitor:
             quarantined=[
                 name for name in self._state.quarantines if tree.state_of(name) == "quarantined"
             ],
-            waiting_coins=self._state.roster.waiting,
-            max_trackers=self._state.roster.limit,
+            waiting_coins=self._state.admission.waiting,
+            max_trackers=self._state.admission.limit,
             spool_limit_bytes=settings.spool_max_mb << 20,
             clock_offset_us=self._clock_offset_us(),
         )

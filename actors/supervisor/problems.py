@@ -3,7 +3,7 @@
 Purpose: trouble has a name, a sentence with figures, and a line that says what to do.
 Guarantees: a problem keeps its `since` while it lasts; what was counted too often stays a problem
 for `HELD_S` after the last minute in which it was, with the figures of its worst minute; what
-passes by itself in a moment (`Finding.patience_s`) never becomes one.
+passes by itself in a moment (`Condition.patience_s`) never becomes one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from actors.domain import US_PER_SECOND, Drop
 from actors.protocol.supervisor import Problem
-from actors.supervisor.conditions import Finding, Statuses, standing
+from actors.supervisor.conditions import Condition, Statuses, standing
 from actors.supervisor.drops import RULES, Of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Minute(NamedTuple):
 class Lasting(NamedTuple):
     """A finding over time."""
 
-    finding: Finding
+    finding: Condition
     found_us: int
     """When these figures were found."""
     since_us: int
@@ -89,13 +89,13 @@ def minute(before: Sample, now: Sample, coins: int) -> Minute:
     return Minute(drops, of, coins)
 
 
-def find(figures: Minute, statuses: Statuses) -> list[Finding]:
+def find(figures: Minute, statuses: Statuses) -> list[Condition]:
     """List what is wrong; of one key the first one counts."""
     return [*standing(statuses), *_counted(figures)]
 
 
 def lasting(
-    found: Iterable[Finding], known: Mapping[str, Lasting], now_us: int
+    found: Iterable[Condition], known: Mapping[str, Lasting], now_us: int
 ) -> dict[str, Lasting]:
     """Bring what was known up to date with what is found now."""
     after: dict[str, Lasting] = {}
@@ -122,7 +122,7 @@ def _age(entry: Lasting) -> tuple[int, str]:
     return entry.since_us, entry.finding.key
 
 
-def _gone_on(finding: Finding, before: Lasting | None, now_us: int) -> Lasting:
+def _gone_on(finding: Condition, before: Lasting | None, now_us: int) -> Lasting:
     # The database's clock may be ahead of ours: of rows that it dates, that is the very trouble.
     since_us = now_us if finding.since_us is None else min(finding.since_us, now_us)
     if before is None:
@@ -136,11 +136,11 @@ def _gone_on(finding: Finding, before: Lasting | None, now_us: int) -> Lasting:
 # What was counted.
 
 
-def _counted(figures: Minute) -> Iterator[Finding]:
+def _counted(figures: Minute) -> Iterator[Condition]:
     for rule in RULES:
         count = figures.drops.get(rule.drop.value, 0)
         if _is_over(rule, count, figures):
-            yield Finding(
+            yield Condition(
                 key=rule.drop.value,
                 kind=rule.kind,
                 says=rule.says.format(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Move:
+class WriterMove:
     """One change that is under way."""
 
     epoch: int

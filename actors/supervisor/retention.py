@@ -7,37 +7,38 @@ from typing import TYPE_CHECKING, Final
 from actors.domain import US_PER_SECOND
 from actors.protocol.connection import ReleaseJournal
 from actors.protocol.supervisor import AUDITOR, CONNECTION, DISCOVERY, N8N_WRITER
-from actors.runtime import Message
+from actors.runtime import ToSelf
 from actors.supervisor.journal_need import needed_from_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime import ActorReport, Context
-    from actors.supervisor.state import SupervisorState, Tree
+    from actors.supervisor.state import Children, Handlers, SupervisorState
 
 LOOK_S: Final = 10.0
 _US_PER_HOUR: Final = 3_600 * US_PER_SECOND
 
 
-class _RetentionDue(Message, frozen=True):
+class _RetentionDue(ToSelf, frozen=True):
     """It is time to look what is still needed."""
 
 
-class Keeping:
+class Retention:
     """Lets go of what nobody needs any more, in the supervisor's turns."""
 
     def __init__(
         self,
         context: Context,
         state: SupervisorState,
-        tree: Tree,
+        tree: Children,
         writers: Callable[[], tuple[str, ...]],
     ) -> None:
         self._context = context
         self._state = state
         self._tree = tree
         self._writers = writers
+        self.handlers: Handlers = {_RetentionDue: lambda _: self.look()}
 
     def arm(self) -> None:
         """Look again in a while."""
@@ -54,7 +55,7 @@ class Keeping:
     def _forget_timelines(self) -> None:
         kept_us = self._context.settings.why_keep_hours * _US_PER_HOUR
         before_us = self._context.now_us() - round(kept_us)
-        self._tree.chronicle.forget_before(before_us, self._state.roster.mints())
+        self._tree.timelines.forget_before(before_us, self._state.admission.mints())
 
     def _release_journal(self, feed_us: int) -> None:
         reports = self._tree.reports()

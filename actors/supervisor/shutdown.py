@@ -1,4 +1,4 @@
-"""Carries out the drain; drain.py has the order and its reasons."""
+"""Carries out the drain; shutdown_plan.py has the order and its reasons."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ from typing import TYPE_CHECKING
 
 from actors.protocol.connection import StopReading
 from actors.protocol.discovery import RouteClosed
-from actors.protocol.supervisor import CONNECTION, DISCOVERY, N8N_WRITER, tracker_name
-from actors.runtime import Flush, Message
+from actors.protocol.supervisor import (
+    CONNECTION,
+    DISCOVERY,
+    N8N_WRITER,
+    Drain,
+    Drained,
+    FeedEnded,
+    ReadingStopped,
+    tracker_name,
+)
+from actors.runtime import Flush, Message, ToSelf
 from actors.supervisor.shutdown_plan import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime import Context
-    from actors.supervisor.state import SupervisorState
+    from actors.supervisor.state import Handlers, SupervisorState
     from actors.supervisor.trackers import Trackers
 
 
-class _StageOverdue(Message, frozen=True):
+class _StageOverdue(ToSelf, frozen=True):
     stage: int
 
 
-class Ending:
+class Shutdown:
     """Leads everybody to the end, in the supervisor's turns.
 
     Args:
@@ -47,6 +56,15 @@ class Ending:
         self._trackers = trackers
         self._writers = writers
         self._finished = finished
+        self.handlers: Handlers = {
+            Drain: lambda wish: self.begin(wish.reason, wish.exit_code),
+            FeedEnded: lambda event: self.begin(
+                f"the recording has ended after {event.frames} frames", 0
+            ),
+            ReadingStopped: lambda _: self._arrived(CONNECTION),
+            Drained: lambda event: self._flushed(event.name, event.undelivered),
+            _StageOverdue: self._overdue,
+        }
 
     def resume(self) -> None:
         """Go on with a drain that another instance has begun, with a new deadline."""
@@ -61,22 +79,22 @@ class Ending:
             return
         self._context.log.info("draining", cause=reason, deadline_s=drain.timeout_s)
         self._name_who_waits()
-        drain.begin(reason, exit_code, CONNECTION)
+        drain.begin(reason, exit_code, CONNECTION, self._context.monotonic_s())
         self._arm_stage()
         self._trackers.resume_all()
         if self._does_not_flush(CONNECTION, StopReading()):
             self._close_routes()
-            self.arrived(CONNECTION)
+            self._arrived(CONNECTION)
 
     def _name_who_waits(self) -> None:
         """Say that coins of a recording get no row: there is no next start that would go on."""
-        waiting = self._state.roster.waiting
+        waiting = self._state.admission.waiting
         if waiting and self._context.settings.replay_path is not None:
             self._context.log.warning(
                 "coins_left_out", coins=waiting, cause="MAX_TRACKERS are tracked; raise it"
             )
 
-    def arrived(self, name: str) -> None:
+    def _arrived(self, name: str) -> None:
         """Take note that somebody is done; the last one of a stage begins the next."""
         drain = self._drain
         if drain.active and drain.stage is not Stage.DONE and drain.arrived(name):
@@ -85,14 +103,14 @@ class Ending:
     def stopped(self, name: str) -> None:
         """Take note that a child has ended: a tracker, or a writer that was to leave anyway."""
         if self._drain.stage in (Stage.TRACKERS, Stage.WRITERS):
-            self.arrived(name)
+            self._arrived(name)
 
-    def flushed(self, name: str, undelivered: int) -> None:
+    def _flushed(self, name: str, undelivered: int) -> None:
         """Take note that a child holds nothing any more; so much of it stays on disk."""
         self._drain.undelivered += undelivered
-        self.arrived(name)
+        self._arrived(name)
 
-    def overdue(self, message: _StageOverdue) -> None:
+    def _overdue(self, message: _StageOverdue) -> None:
         """Go on without those who are late."""
         drain, stage = self._drain, Stage(message.stage)
         if stage is not drain.stage:
@@ -106,7 +124,7 @@ class Ending:
 
     def _close_routes(self) -> None:
         """Tell every tracker to end, in place of a connection that cannot."""
-        for mint in self._state.roster.mints():
+        for mint in self._state.admission.mints():
             self._context.tell(tracker_name(mint), RouteClosed(mint, self._context.feed_us()))
 
     def _next_stage(self) -> None:
@@ -116,9 +134,9 @@ class Ending:
                 drain.next((DISCOVERY,))
                 self._flush_all()
             case Stage.DECIDING:
-                for mint in self._state.roster.mints():
+                for mint in self._state.admission.mints():
                     self._trackers.end_quarantined(tracker_name(mint))
-                drain.next(tracker_name(mint) for mint in self._state.roster.mints())
+                drain.next(tracker_name(mint) for mint in self._state.admission.mints())
             case Stage.TRACKERS:
                 drain.next((*self._writers(), N8N_WRITER))
                 self._flush_all()
@@ -142,7 +160,8 @@ class Ending:
 
     def _arm_stage(self) -> None:
         stage = _StageOverdue(stage=self._drain.stage.value)
-        self._context.after("stage", self._drain.stage_s, stage)
+        left_s = self._drain.stage_s(self._context.monotonic_s())
+        self._context.after("stage", left_s, stage)
 
     def _done(self) -> None:
         drain = self._drain

@@ -7,8 +7,9 @@
 4. WRITERS: postgres-writers and n8n-writer deliver what they hold, or leave it on disk.
 5. DONE: the process may end.
 
-Each stage has a share of the deadline; when it is used up, the next stage begins without those
-who are late.
+Each stage has a share of the deadline, and what the stages before it have left of theirs: behind a
+saturated feed discovery may have seconds to decide on. When it is used up, the next stage begins
+without those who are late.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Stage(IntEnum):
 
 SHARES: Final = {
     Stage.READING: 0.2,
-    Stage.DECIDING: 0.1,
+    Stage.DECIDING: 0.2,
     Stage.TRACKERS: 0.2,
-    Stage.WRITERS: 0.5,
+    Stage.WRITERS: 0.4,
 }
 """Parts of DRAIN_TIMEOUT."""
 
@@ -46,6 +47,8 @@ class DrainPlan:
     """Where the drain stands, and for whom it waits."""
 
     timeout_s: float
+    begun_s: float = 0.0
+    """On the monotonic clock."""
     stage: Stage = Stage.RUNNING
     reason: str = ""
     exit_code: int = 0
@@ -67,8 +70,9 @@ class DrainPlan:
         """Whether nobody is waited for in this stage."""
         return not self.waiting_for
 
-    def begin(self, reason: str, exit_code: int, reader: str) -> None:
+    def begin(self, reason: str, exit_code: int, reader: str, now_s: float) -> None:
         """Enter the first stage."""
+        self.begun_s = now_s
         self.stage = Stage.READING
         self.reason = reason
         self.exit_code = exit_code
@@ -85,7 +89,8 @@ class DrainPlan:
         self.waiting_for.discard(name)
         return self.complete
 
-    @property
-    def stage_s(self) -> float:
-        """Seconds that the present stage may take."""
-        return self.timeout_s * SHARES.get(self.stage, 0.0)
+    def stage_s(self, now_s: float) -> float:
+        """Give the seconds that the present stage may take from now on."""
+        share_s = self.timeout_s * SHARES.get(self.stage, 0.0)
+        until_s = self.timeout_s * sum(SHARES[each] for each in SHARES if each <= self.stage)
+        return max(share_s, self.begun_s + until_s - now_s)

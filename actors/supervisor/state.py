@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from actors.runtime import ActorReport, ChildSpec, Ref
     from actors.runtime.cell import CellState
     from actors.runtime.dead_letters import DeadLetters
-    from actors.runtime.inspection.timeline import Chronicle
-    from actors.supervisor.admission import Roster
+    from actors.runtime.inspection.timeline import Timeline
+    from actors.supervisor.admission import Admission
     from actors.supervisor.problems import Lasting, Sample
-    from actors.supervisor.rebalance import Move
+    from actors.supervisor.rebalance import WriterMove
     from actors.supervisor.shutdown_plan import DrainPlan
     from settings import Settings
 
+
+Handlers = dict[type, "Callable[[Any], Any]"]
+"""What a part of the supervisor takes: the handler of each type of message. What it returns answers
+whoever asked; a handler may have the answer come later instead.
+"""
 
 SAMPLES: Final = 6
 """Of the counters, ten seconds apart: the next one is a minute behind the oldest."""
 
 
-class Tree(Protocol):
+class Children(Protocol):
     """What the supervisor asks of the runtime: children come and go under their names."""
 
     @property
@@ -40,7 +45,7 @@ class Tree(Protocol):
         """The failures on record, see `actors.runtime.inspection.crash_reports`."""
 
     @property
-    def chronicle(self) -> Chronicle:
+    def timelines(self) -> Timeline:
         """The timelines of mints."""
 
     @property
@@ -96,7 +101,7 @@ class Tree(Protocol):
         """Describe one actor."""
 
 
-class Nursery(Protocol):
+class TrackerSource(Protocol):
     """Where trackers come from."""
 
     def completed(self, track: TrackMint) -> TrackMint:
@@ -109,7 +114,7 @@ class Nursery(Protocol):
         """Hear that a mint's tracker has ended; give how many trades its open window held."""
 
 
-class SettingsBook(Protocol):
+class ChangedSettings(Protocol):
     """The settings on disk: what operators have changed, and who it was."""
 
     def propose(
@@ -145,13 +150,13 @@ class SettingsBook(Protocol):
 
 
 @dataclass(frozen=True)
-class Means:
+class Dependencies:
     """What the supervisor acts through."""
 
-    tree: Tree
-    nursery: Nursery
+    tree: Children
+    tracker_factory: TrackerSource
     routes: WriterRoutes
-    book: SettingsBook
+    book: ChangedSettings
     writer_spec: Callable[[str, int | None], ChildSpec]
     """Describes a postgres-writer: its name, and the move it waits for, if any."""
     share_spool: Callable[[int], bool]
@@ -165,7 +170,7 @@ class Means:
 
 
 @dataclass
-class Watched:
+class ProblemLog:
     """What is known of problems."""
 
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES))
@@ -178,11 +183,13 @@ class Watched:
 class SupervisorState:
     """What outlives an instance of the supervisor."""
 
-    roster: Roster
+    admission: Admission
     drain: DrainPlan
     started_us: int
     phases: tuple[Phase, ...] = ()
     streams_loaded: bool = False
+    has_started: bool = False
+    """Every stream of the start has had its tracker, its route and its subscription."""
     released_us: int = 0
     """Until when the journal was last let go of."""
     agreed_us: int = 0
@@ -194,12 +201,12 @@ class SupervisorState:
     quarantines: dict[str, int] = field(default_factory=dict)
     """How many times each tracker went into quarantine."""
     pins: set[Mint] = field(default_factory=set)
-    move: Move | None = None
+    move: WriterMove | None = None
     """The change of the number of writers that is under way."""
     rows_of_past_writers: int = 0
     """Committed by writers that are gone."""
     epoch: int = 0
     """Number of the last such change."""
-    watched: Watched = field(default_factory=Watched)
+    watched: ProblemLog = field(default_factory=ProblemLog)
     restarts: bool = False
     """The process is to start again once it has drained."""

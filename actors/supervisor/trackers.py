@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from actors.backoff import backoff_s
 from actors.domain import Drop, Mint, Place
 from actors.protocol.connection import RouteMint, UnrouteMint
-from actors.protocol.supervisor import CONNECTION, DISCOVERY, Outcome, TrackMint, tracker_name
+from actors.protocol.supervisor import (
+    CONNECTION,
+    DISCOVERY,
+    Outcome,
+    PhasesLoaded,
+    TrackingEnded,
+    TrackMint,
+    UntrackMint,
+    tracker_name,
+)
 from actors.protocol.tracker import PhasesChanged, SetPinned
-from actors.runtime import Message
-from actors.supervisor.admission import Verdict
+from actors.runtime import ToSelf
+from actors.supervisor.admission import AdmissionDecision
 from actors.supervisor.shutdown_plan import Stage
 from settings import SettingsError
 
@@ -20,7 +30,7 @@ if TYPE_CHECKING:
 
     from actors.domain import Phase
     from actors.runtime import ChildFailed, Context
-    from actors.supervisor.state import Means, SupervisorState
+    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
 
 TRACKER: Final = "tracker"
 LONGEST_QUARANTINE_S: Final = 6 * 3600.0
@@ -35,7 +45,7 @@ _NOT_FOUND: Final = Outcome(found=False)
 _DONE: Final = Outcome(found=True)
 
 
-class _ReviveDue(Message, frozen=True):
+class _ReviveDue(ToSelf, frozen=True):
     """A tracker has been in quarantine for long enough to be tried again."""
 
     name: str
@@ -44,12 +54,21 @@ class _ReviveDue(Message, frozen=True):
 class Trackers:
     """Starts, ends and steers trackers, in the supervisor's turns."""
 
-    def __init__(self, context: Context, state: SupervisorState, means: Means) -> None:
+    def __init__(
+        self, context: Context, state: SupervisorState, dependencies: Dependencies
+    ) -> None:
         self._context = context
         self._state = state
-        self._tree = means.tree
-        self._nursery = means.nursery
-        self._book = means.book
+        self._tree = dependencies.tree
+        self._tracker_factory = dependencies.tracker_factory
+        self._book = dependencies.book
+        self.handlers: Handlers = {
+            TrackMint: self.track,
+            UntrackMint: lambda wish: self.untrack(wish.mint, wish.reason),
+            TrackingEnded: lambda event: self.untrack(event.mint, event.reason, ended=True),
+            PhasesLoaded: lambda event: self.use_phases(event.phases),
+            _ReviveDue: self._revival_due,
+        }
 
     def rearm(self) -> None:
         """Set the timers of quarantines again that another instance of the supervisor had set."""
@@ -66,17 +85,17 @@ class Trackers:
             # Nobody would open its route, or close it.
             return
         if not state.phases:
-            waits = state.roster.put_off(track)
+            waits = state.admission.put_off(track)
             self._put_off(track, "ref_coin_phases has no regular phase", waits=waits)
             return
-        match state.roster.wish(track):
-            case Verdict.START:
+        match state.admission.wish(track):
+            case AdmissionDecision.START:
                 self._start(track)
-            case Verdict.WAIT:
+            case AdmissionDecision.WAIT:
                 self._put_off(track, "MAX_TRACKERS are tracked; raise it", waits=True)
-            case Verdict.FULL:
+            case AdmissionDecision.FULL:
                 self._put_off(track, "MAX_TRACKERS are tracked, and too many wait", waits=False)
-            case Verdict.KNOWN:
+            case AdmissionDecision.KNOWN:
                 pass
 
     def _put_off(self, track: TrackMint, cause: str, *, waits: bool) -> None:
@@ -86,9 +105,9 @@ class Trackers:
     def _start(self, track: TrackMint) -> None:
         if self._context.settings.replay_path is not None:
             track = self._as_recorded(track)
-        track = self._nursery.completed(track)
+        track = self._tracker_factory.completed(track)
         pinned = track.mint in self._state.pins
-        self._tree.start_child(self._nursery.spec(track, self._state.phases, pinned=pinned))
+        self._tree.start_child(self._tracker_factory.spec(track, self._state.phases, pinned=pinned))
         self._context.tell(CONNECTION, _route_of(track))
         self._count()
         self._context.log.info(
@@ -111,7 +130,7 @@ class Trackers:
 
     def untrack(self, mint: Mint, reason: str, *, ended: bool = False) -> None:
         """Let the tracker of a mint write what it holds and end."""
-        if not self._state.roster.end(mint):
+        if not self._state.admission.end(mint):
             return
         name = tracker_name(mint)
         self._context.log.info("tracking_ends", mint=mint, cause=reason)
@@ -124,11 +143,11 @@ class Trackers:
     def stopped(self, name: str) -> None:
         """Strike a tracker that has ended; whoever waits for its place is next."""
         mint = Mint(name.partition(":")[2])
-        self._write_off(mint, self._nursery.ended(mint))
+        self._write_off(mint, self._tracker_factory.ended(mint))
         self._state.revived.discard(name)
         self._state.quarantines.pop(name, None)
         self._context.cancel(("revive", name))
-        following = self._state.roster.ended(mint)
+        following = self._state.admission.ended(mint)
         self._count()
         # At the end every place becomes free, in no particular order: nobody moves up then.
         if following is not None and not self._state.drain.active:
@@ -144,7 +163,7 @@ class Trackers:
             self._context.note(mint, "window_lost", trades=open_trades)
 
     def _count(self) -> None:
-        self._context.telemetry.coins_tracked.set(len(self._state.roster))
+        self._context.telemetry.coins_tracked.set(len(self._state.admission))
 
     def use_phases(self, phases: tuple[Phase, ...]) -> None:
         """Go by another table of phases, everywhere."""
@@ -153,13 +172,13 @@ class Trackers:
             return
         self._state.phases = phases
         self._context.tell(DISCOVERY, PhasesChanged(phases=phases))
-        for mint in self._state.roster.mints():
+        for mint in self._state.admission.mints():
             self._context.tell(tracker_name(mint), PhasesChanged(phases=phases))
         self.fill()
 
     def fill(self) -> None:
         """Start who waits, as far as there are places."""
-        while (track := self._state.roster.next_waiting()) is not None:
+        while (track := self._state.admission.next_waiting()) is not None:
             self.track(track)
 
     # Failures.
@@ -186,10 +205,11 @@ class Trackers:
     def _arm_revival(self, name: str) -> None:
         first_s = self._context.settings.quarantine_seconds
         if first_s:
-            pause_s = min(first_s * 2 ** (self._state.quarantines[name] - 1), LONGEST_QUARANTINE_S)
+            times = self._state.quarantines[name]
+            pause_s = backoff_s(times, first_s, LONGEST_QUARANTINE_S)
             self._context.after(("revive", name), pause_s, _ReviveDue(name))
 
-    def revival_due(self, message: _ReviveDue) -> None:
+    def _revival_due(self, message: _ReviveDue) -> None:
         """Try a quarantined tracker again."""
         if self._tree.revive(message.name):
             mint = Mint(message.name.partition(":")[2])
@@ -197,7 +217,7 @@ class Trackers:
             self._context.note(mint, "revived", by="timer")
 
     def _is_to_end(self, name: str) -> bool:
-        leaving = self._state.roster.is_leaving(Mint(name.partition(":")[2]))
+        leaving = self._state.admission.is_leaving(Mint(name.partition(":")[2]))
         return leaving or self._state.drain.stage is Stage.TRACKERS
 
     def end_quarantined(self, name: str) -> None:
@@ -215,7 +235,7 @@ class Trackers:
 
     def resume_all(self) -> None:
         """End every pause: a paused tracker could not end."""
-        for mint in self._state.roster.mints():
+        for mint in self._state.admission.mints():
             self._tree.resume(tracker_name(mint))
 
     # What operators do.
@@ -259,7 +279,7 @@ class Trackers:
     def pin(self, mint: Mint, *, pinned: bool) -> Outcome:
         """Pin a tracked coin, or let a pinned one go."""
         pins = self._state.pins
-        if mint not in (self._state.roster if pinned else pins):
+        if mint not in (self._state.admission if pinned else pins):
             return _NOT_FOUND
         wanted = frozenset(pins | {mint} if pinned else pins - {mint})
         try:

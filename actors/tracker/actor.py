@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from actors.domain import US_PER_SECOND, Drop, Migration, Phase, Place, Trade
 from actors.protocol.connection import Resubscribe
@@ -35,8 +35,8 @@ from actors.protocol.tracker import (
     TradesRemembered,
     TradesUnparked,
 )
-from actors.runtime import Actor, Control, Message, SettingsChanged
-from actors.tracker.candle import Yardstick
+from actors.runtime import Actor, Control, Message, SettingsChanged, ToSelf
+from actors.tracker.candle import Thresholds
 from actors.tracker.curve import market_cap_sol
 from actors.tracker.effects import (
     Arm,
@@ -46,14 +46,14 @@ from actors.tracker.effects import (
     Mark,
     PhaseSwitched,
     RenewSubscription,
-    Timer,
+    TimerKey,
     WindowClosed,
 )
 from actors.tracker.phases import US_PER_MINUTE, regular
-from actors.tracker.state import Rules, TrackerState
+from actors.tracker.state import TrackerRules, TrackerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from actors.protocol.partitioner import WriterRoutes
     from actors.runtime import Context
@@ -64,19 +64,31 @@ HAND_OVER_LIMIT_S: Final = 10.0
 
 _HAND_OVER: Final = "hand-over"
 
+_ADDED: Final = Mark.ADDED
+_BOOKED: Final[dict[Mark, tuple[Place | None, Drop | None]]] = {
+    Mark.DUPLICATE: (Place.DUPLICATE, Drop.DUPLICATE_TRACKED),
+    Mark.REMEMBERED: (Place.DUPLICATE, Drop.REMEMBERED),
+    Mark.ORPHAN: (Place.ORPHAN, Drop.ORPHAN_ENDED),
+    Mark.LATE: (None, Drop.LATE),
+    Mark.STALE_WINDOW: (None, Drop.STALE_WINDOW),
+}
+"""Where a trade goes in the ledger that was not added, and the reason it was dropped for."""
 
-class _TimerDue(Message, frozen=True):
+
+class _TimerDue(ToSelf, frozen=True):
     """The feed clock has passed what the state waited for. Data lane, behind earlier arrivals."""
 
-    timer: Timer
+    timer: TimerKey
     at_us: int
 
 
 class _HandOverOverdue(Control, frozen=True):
     """The cached trades did not come in time. Control lane: the data lane is held meanwhile."""
 
+    drop_if_dead: ClassVar[bool] = True
 
-class _HandOverEnded(Message, frozen=True):
+
+class _HandOverEnded(ToSelf, frozen=True):
     """The cached trades are in. Data lane: coverage told before them has been heard by now."""
 
 
@@ -113,6 +125,23 @@ class TrackerActor(Actor):
     def snapshot(self) -> TrackerReport:
         """Describe the coin for whoever looks into a failure."""
         return report_of(self._state, self.context.feed_us())
+
+    def on_batch(self, events: Sequence[Any]) -> None:
+        """Take the events of a slice in; what follows from its trades is carried out in one go."""
+        effects: list[Effect] = []
+        add, done = self._state.add, 0
+        try:
+            for event in events:
+                if event.__class__ is Trade:
+                    effects += add(event)
+                else:
+                    self._carry_out(effects)
+                    effects.clear()
+                    self.on_receive(event)
+                done += 1
+        finally:
+            self.events_done = done
+            self._carry_out(effects)
 
     def on_receive(self, message: Any) -> Any:  # noqa: C901, PLR0912 - one arm a message
         """Handle one message, or one event of a batch."""
@@ -190,10 +219,19 @@ class TrackerActor(Actor):
     # Effects. Nothing below raises: the state has changed already.
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
+        marks: dict[Mark, int] = {}
+        added = 0
         for effect in effects:
+            if effect is _ADDED:
+                added += 1
+                continue
+            if isinstance(effect, Mark):
+                marks[effect] = marks.get(effect, 0) + 1
+                continue
+            # The books first: a window that ends moves the trades that were added to it.
+            self._book(added, marks)
+            added, marks = 0, {}
             match effect:
-                case Mark():
-                    self._count(effect)
                 case Arm(timer, at_us):
                     self.context.at(timer, at_us, _TimerDue(timer, at_us))
                 case WindowClosed():
@@ -206,33 +244,30 @@ class TrackerActor(Actor):
                     self._resubscribe(in_doubt=in_doubt, first_doubt=first_doubt)
                 case Ended():
                     self._end(effect)
+        self._book(added, marks)
 
-    def _count(self, mark: Mark) -> None:
+    def _book(self, added: int, marks: dict[Mark, int]) -> None:
         telemetry, ledger = self.context.telemetry, self.context.ledger
-        match mark:
-            case Mark.ADDED:
-                ledger.move(Place.QUEUED, Place.OPEN)
-                telemetry.trades_processed.inc()
-            case Mark.WITHOUT_AMOUNT:
-                telemetry.trades_without_amount.inc()
-            case Mark.DUPLICATE:
-                ledger.move(Place.QUEUED, Place.DUPLICATE)
-                telemetry.duplicates.inc()
-                telemetry.dropped.labels(reason=Drop.DUPLICATE_TRACKED.value).inc()
-            case Mark.REMEMBERED:
-                ledger.move(Place.QUEUED, Place.DUPLICATE)
-                telemetry.dropped.labels(reason=Drop.REMEMBERED.value).inc()
-            case Mark.ORPHAN:
-                ledger.move(Place.QUEUED, Place.ORPHAN)
-                telemetry.dropped.labels(reason=Drop.ORPHAN_ENDED.value).inc()
-            case Mark.LATE:
-                telemetry.late_trades.inc()
-                telemetry.dropped.labels(reason=Drop.LATE.value).inc()
-            case Mark.CHAIN_BREAK:
-                telemetry.chain_breaks.inc()
-            case Mark.STALE_WINDOW:
-                telemetry.stale_data_skipped.inc()
-                telemetry.dropped.labels(reason=Drop.STALE_WINDOW.value).inc()
+        if added:
+            ledger.move(Place.QUEUED, Place.OPEN, added)
+            telemetry.trades_processed.inc(added)
+        for mark, count in marks.items():
+            place, drop = _BOOKED.get(mark, (None, None))
+            if place is not None:
+                ledger.move(Place.QUEUED, place, count)
+            if drop is not None:
+                telemetry.dropped.labels(reason=drop.value).inc(count)
+            match mark:
+                case Mark.WITHOUT_AMOUNT:
+                    telemetry.trades_without_amount.inc(count)
+                case Mark.DUPLICATE:
+                    telemetry.duplicates.inc(count)
+                case Mark.LATE:
+                    telemetry.late_trades.inc(count)
+                case Mark.CHAIN_BREAK:
+                    telemetry.chain_breaks.inc(count)
+                case Mark.STALE_WINDOW:
+                    telemetry.stale_data_skipped.inc(count)
 
     def _write(self, closed: WindowClosed) -> None:
         candle = self._state.candle_of(closed)
@@ -275,10 +310,10 @@ class TrackerActor(Actor):
         self._routes.tell(self.context, self._mint, message)
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> TrackerRules:
     """Take the rules of tracking from the settings."""
-    return Rules(
-        yardstick=Yardstick.of_sol(
+    return TrackerRules(
+        thresholds=Thresholds.of_sol(
             settings.sol_reserves_initial,
             settings.sol_reserves_full,
             settings.whale_threshold_sol,
@@ -291,7 +326,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def tracker_state(track: TrackMint, phases: tuple[Phase, ...], settings: Settings) -> TrackerState:
+def tracker_state(track: TrackMint, phases: tuple[Phase, ...], rules: TrackerRules) -> TrackerState:
     """Make the state that a coin's tracker begins with.
 
     Raises:
@@ -302,7 +337,7 @@ def tracker_state(track: TrackMint, phases: tuple[Phase, ...], settings: Setting
         phases=phases,
         phase_id=track.phase_id,
         started_us=track.started_us,
-        rules=rules_of(settings),
+        rules=rules,
         created_us=track.created_us,
         creator=track.creator,
         ath=track.ath,

@@ -1,8 +1,7 @@
 """One candle in the making.
 
 Pure. Guarantees: the candle depends only on the set of trades added, not on their order: sums are
-of integers, extremes commute, open and close follow the lowest and highest sequence number. Two
-candles of parts of a window merge to the candle of the whole.
+of integers, extremes commute, open and close follow the lowest and highest sequence number.
 Relies on: every trade is added once (see `dedupe`), and sequence numbers are unique.
 Bounds: grows with the wallets of its window, and with its trades when they are kept.
 """
@@ -23,7 +22,7 @@ from actors.tracker.curve import Curve, market_cap_sol
 from actors.tracker.phases import Window
 
 
-class Yardstick(msgspec.Struct, frozen=True):
+class Thresholds(msgspec.Struct, frozen=True):
     """What the figures of a candle are measured against."""
 
     curve: Curve
@@ -35,7 +34,7 @@ class Yardstick(msgspec.Struct, frozen=True):
     @classmethod
     def of_sol(
         cls, initial_sol: float, full_sol: float, whale_sol: float, koth_market_cap_sol: float
-    ) -> Yardstick:
+    ) -> Thresholds:
         """Take all of them in SOL."""
         return cls(
             Curve.of_sol(initial_sol, full_sol),
@@ -44,7 +43,7 @@ class Yardstick(msgspec.Struct, frozen=True):
         )
 
 
-class Closing(msgspec.Struct, frozen=True):
+class ClosedWindow(msgspec.Struct, frozen=True):
     """What a closed candle says beyond its trades."""
 
     mint: Mint
@@ -134,51 +133,44 @@ class OpenCandle:
         """The trades in order of arrival, when they are kept."""
         return tuple(sorted(self.trades or (), key=lambda trade: trade.seq))
 
-    def add(self, trade: Trade) -> None:
+    def add(self, trade: Trade) -> None:  # noqa: C901, PLR0912 - the one place where each trade pays for calls
         """Take a trade in."""
+        seq, lamports, price = trade.seq, trade.sol_lamports, trade.price_sol
+        sold = self._sold_by.setdefault(trade.trader, 0)
         if trade.is_buy:
             self.num_buys += 1
         else:
             self.num_sells += 1
-        self._sold_by.setdefault(trade.trader, 0)
-        if trade.sol_lamports is None:
+        if lamports is None:
             self.trades_without_amount += 1
         else:
-            self._add_amount(trade, trade.sol_lamports)
-        if trade.price_sol is not None:
-            self._add_price(trade.seq, trade.price_sol)
-        if trade.virtual_sol_lamports is not None and trade.seq > self._reserves_seq:
-            self._reserves_seq = trade.seq
+            if lamports < MICRO_TRADE_LAMPORTS:
+                self.num_micro_trades += 1
+            is_whale = lamports >= self._whale_lamports
+            if trade.is_buy:
+                self.buy_volume_lamports += lamports
+                self.max_buy_lamports = max(self.max_buy_lamports, lamports)
+                if is_whale:
+                    self.num_whale_buys += 1
+                    self.whale_buy_lamports += lamports
+            else:
+                self._sold_by[trade.trader] = sold + lamports
+                self.sell_volume_lamports += lamports
+                self.max_sell_lamports = max(self.max_sell_lamports, lamports)
+                if is_whale:
+                    self.num_whale_sells += 1
+                    self.whale_sell_lamports += lamports
+        if price is not None:
+            self._add_price(seq, price)
+        if seq > self._reserves_seq and trade.virtual_sol_lamports is not None:
+            self._reserves_seq = seq
             self.virtual_sol_lamports = trade.virtual_sol_lamports
-        if trade.seq > self.last_seq:
-            self.last_seq = trade.seq
+        if seq > self.last_seq:
+            self.last_seq = seq
             self.pool = trade.pool
         self.last_arrived_us = max(self.last_arrived_us, trade.arrived_us)
         if self.trades is not None:
             self.trades.append(trade)
-
-    def _add_amount(self, trade: Trade, lamports: int) -> None:
-        if lamports < MICRO_TRADE_LAMPORTS:
-            self.num_micro_trades += 1
-        if trade.is_buy:
-            self._add_buy(lamports)
-        else:
-            self._add_sell(lamports)
-            self._sold_by[trade.trader] += lamports
-
-    def _add_buy(self, lamports: int) -> None:
-        self.buy_volume_lamports += lamports
-        self.max_buy_lamports = max(self.max_buy_lamports, lamports)
-        if lamports >= self._whale_lamports:
-            self.num_whale_buys += 1
-            self.whale_buy_lamports += lamports
-
-    def _add_sell(self, lamports: int) -> None:
-        self.sell_volume_lamports += lamports
-        self.max_sell_lamports = max(self.max_sell_lamports, lamports)
-        if lamports >= self._whale_lamports:
-            self.num_whale_sells += 1
-            self.whale_sell_lamports += lamports
 
     def _add_price(self, seq: int, price: float) -> None:
         if self.price_high is None or price > self.price_high:
@@ -190,46 +182,7 @@ class OpenCandle:
         if seq > self._close_seq:
             self._close_seq, self.price_close = seq, price
 
-    def merge(self, other: OpenCandle) -> None:
-        """Take in all trades of another candle of the same window, none of which is in this one."""
-        self._merge_sums(other)
-        self._merge_prices(other)
-        self.max_buy_lamports = max(self.max_buy_lamports, other.max_buy_lamports)
-        self.max_sell_lamports = max(self.max_sell_lamports, other.max_sell_lamports)
-        self.last_arrived_us = max(self.last_arrived_us, other.last_arrived_us)
-        if other._reserves_seq > self._reserves_seq:
-            self._reserves_seq = other._reserves_seq
-            self.virtual_sol_lamports = other.virtual_sol_lamports
-        if other.last_seq > self.last_seq:
-            self.last_seq, self.pool = other.last_seq, other.pool
-        for wallet, sold in other._sold_by.items():
-            self._sold_by[wallet] = self._sold_by.get(wallet, 0) + sold
-        if self.trades is not None and other.trades is not None:
-            self.trades.extend(other.trades)
-
-    def _merge_sums(self, other: OpenCandle) -> None:
-        self.num_buys += other.num_buys
-        self.num_sells += other.num_sells
-        self.buy_volume_lamports += other.buy_volume_lamports
-        self.sell_volume_lamports += other.sell_volume_lamports
-        self.num_whale_buys += other.num_whale_buys
-        self.num_whale_sells += other.num_whale_sells
-        self.whale_buy_lamports += other.whale_buy_lamports
-        self.whale_sell_lamports += other.whale_sell_lamports
-        self.num_micro_trades += other.num_micro_trades
-        self.chain_breaks += other.chain_breaks
-        self.trades_without_amount += other.trades_without_amount
-
-    def _merge_prices(self, other: OpenCandle) -> None:
-        if other.price_open is None or other.price_close is None:
-            return
-        self._add_price(other._open_seq, other.price_open)
-        self._add_price(other._close_seq, other.price_close)
-        if other.price_high is not None and other.price_low is not None:
-            self.price_high = max(self.price_high or other.price_high, other.price_high)
-            self.price_low = min(self.price_low or other.price_low, other.price_low)
-
-    def close(self, closing: Closing, yardstick: Yardstick) -> Candle:
+    def close(self, closing: ClosedWindow, thresholds: Thresholds) -> Candle:
         """Make the candle; this one stays as it is."""
         market_cap = None if self.price_close is None else market_cap_sol(self.price_close)
         return Candle(
@@ -244,9 +197,9 @@ class OpenCandle:
             price_low=self.price_low,
             price_close=self.price_close,
             market_cap_close_sol=market_cap,
-            bonding_curve_pct=self._progress_pct(yardstick.curve),
+            bonding_curve_pct=self._progress_pct(thresholds.curve),
             virtual_sol_lamports=self.virtual_sol_lamports,
-            is_koth=None if market_cap is None else market_cap > yardstick.koth_market_cap_sol,
+            is_koth=None if market_cap is None else market_cap > thresholds.koth_market_cap_sol,
             volatility_pct=self._volatility_pct(),
             volume_lamports=self.volume_lamports,
             buy_volume_lamports=self.buy_volume_lamports,

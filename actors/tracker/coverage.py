@@ -11,7 +11,7 @@ from typing import Final
 MEMORY_SPANS: Final = 256
 
 
-class Coverage:
+class MintCoverage:
     """The last 256 observed spans; older ones are forgotten and count as not observed.
 
     Changes come in order, but one may be dated back: the loss of a feed is dated to its last frame.
@@ -20,7 +20,7 @@ class Coverage:
     __slots__ = ("_ended", "_since_us")
 
     def __init__(self) -> None:
-        self._ended: list[tuple[int, int]] = []
+        self._ended: tuple[tuple[int, int], ...] = ()
         self._since_us: int | None = None
 
     @property
@@ -33,9 +33,9 @@ class Coverage:
         if covered and self._since_us is None:
             self._since_us = max(at_us, self._ended[-1][1]) if self._ended else at_us
         elif not covered and self._since_us is not None:
-            self._ended.append((self._since_us, max(at_us, self._since_us)))
+            span = (self._since_us, max(at_us, self._since_us))
+            self._ended = (*self._ended, span)[-MEMORY_SPANS:]
             self._since_us = None
-            del self._ended[:-MEMORY_SPANS]
 
     def within_us(self, start_us: int, end_us: int) -> int:
         """Tell how many microseconds of `[start_us, end_us)` were observed, as known now."""
@@ -47,4 +47,4 @@ class Coverage:
     def forget_before(self, at_us: int) -> None:
         """Drop spans that ended at or before an instant nobody will ask about again."""
         if self._ended and self._ended[0][1] <= at_us:
-            self._ended = [span for span in self._ended if span[1] > at_us]
+            self._ended = tuple(span for span in self._ended if span[1] > at_us)

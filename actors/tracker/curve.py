@@ -37,10 +37,11 @@ class Curve(msgspec.Struct, frozen=True):
         real = virtual_sol_lamports - self.initial_lamports
         return min(100.0, max(0.0, real / self.full_lamports * 100))
 
-    def is_graduated(self, virtual_sol_lamports: int) -> bool:
-        """Say whether progress has reached 99.5 percent. Exact: compares integers."""
-        real = virtual_sol_lamports - self.initial_lamports
-        return real * 1000 >= _GRADUATION_PER_MILLE * self.full_lamports
+    @property
+    def graduation_lamports(self) -> int:
+        """The least virtual SOL at which progress has reached 99.5 percent. Exact: integers."""
+        # Minus a floor of the negative is the ceiling.
+        return self.initial_lamports - (-_GRADUATION_PER_MILLE * self.full_lamports // 1000)
 
 
 def market_cap_sol(price_sol: float) -> float:
@@ -48,21 +49,11 @@ def market_cap_sol(price_sol: float) -> float:
     return price_sol * SUPPLY_TOKENS
 
 
-def follows(before_units: int, after_units: int, trade: Trade) -> bool:
-    """Say whether a trade leads from one virtual token reserve to the other, +-1 base unit.
-
-    Holds on the constant product curve only: tokens bought leave the reserve, tokens sold return to
-    it. Not usable for mayhem coins and AMM pools.
-    """
-    change = -trade.token_units if trade.is_buy else trade.token_units
-    return abs(after_units - before_units - change) <= _ROUNDING_UNITS
-
-
 class ReserveChain:
     """The token reserves of one coin from trade to trade, to notice what was missed.
 
     A break means a trade that was missed, doubled or reordered; it is told once, and the chain goes
-    on from the new value.
+    on from the new value. Not usable for mayhem coins and AMM pools, where nothing follows.
     """
 
     __slots__ = ("_seq", "_units")
@@ -85,4 +76,8 @@ class ReserveChain:
         if after is None or trade.seq <= self._seq:
             return True
         before, self._units, self._seq = self._units, after, trade.seq
-        return before is None or trade.in_create or follows(before, after, trade)
+        if before is None or trade.in_create:
+            return True
+        # The product is constant: tokens bought leave the reserve, tokens sold return to it.
+        bought = trade.token_units if trade.is_buy else -trade.token_units
+        return -_ROUNDING_UNITS <= after - before + bought <= _ROUNDING_UNITS

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from actors.tracker.candle import OpenCandle, Yardstick
+from actors.tracker.candle import OpenCandle, Thresholds
 from actors.tracker.phases import Window
 
 
@@ -34,7 +34,7 @@ class Mark(Enum):
     """A window ended in which every trade had been seen before; it has no row."""
 
 
-class Timer(Enum):
+class TimerKey(Enum):
     """What a tracker waits for on the feed clock; one of each at most."""
 
     WINDOW = auto()
@@ -50,7 +50,7 @@ class Timer(Enum):
 class Arm(msgspec.Struct, frozen=True):
     """Set a timer; replaces one of the same name."""
 
-    timer: Timer
+    timer: TimerKey
     at_us: int
 
 
@@ -60,7 +60,7 @@ class WindowClosed(msgspec.Struct, frozen=True):
     candle: OpenCandle
     window: Window
     end_us: int
-    yardstick: Yardstick
+    thresholds: Thresholds
     """What was in force when the window opened."""
 
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from actors.protocol.supervisor import TrackMint, tracker_name
-from actors.runtime import Budget, ChildSpec, Exceeded, RestartType
-from actors.tracker.actor import TrackerActor, tracker_state
+from actors.runtime import ChildSpec, Exceeded, RestartBudget, RestartType
+from actors.tracker.actor import TrackerActor, rules_of, tracker_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from actors.domain import Mint, Phase
     from actors.protocol.partitioner import WriterRoutes
-    from actors.tracker.state import TrackerState
+    from actors.tracker.state import TrackerRules, TrackerState
     from settings import Settings
 
 MAILBOX_EVENTS: Final = 4_096
 REMEMBERED_ENDS: Final = 65_536
-BUDGET: Final = Budget(intensity=5, period_s=300.0)
+BUDGET: Final = RestartBudget(intensity=5, period_s=300.0)
 """A tracker that fails more than five times in five minutes goes into quarantine."""
 
 
@@ -37,7 +38,7 @@ class Spooled(Protocol):
         """The newest trade in them, by its number, by mint."""
 
 
-class Nursery:
+class TrackerFactory:
     """Makes the child specs of trackers, and remembers where the spans of ended ones end.
 
     A mint that is tracked again may not write into a span that its last tracker wrote, and the
@@ -65,6 +66,8 @@ class Nursery:
         self._routes = routes
         self._spooled = spooled
         self._last_seq_before = first_seq - 1
+        self._rules_from = settings()
+        self._rules_now = rules_of(self._rules_from)
         self._states: dict[Mint, TrackerState] = {}
         self._ends: OrderedDict[Mint, int] = OrderedDict()
 
@@ -86,19 +89,26 @@ class Nursery:
         self, track: TrackMint, phases: tuple[Phase, ...], *, pinned: bool = False
     ) -> ChildSpec:
         """Describe the tracker of a mint; its state lives in this spec and outlives restarts."""
-        state = tracker_state(track, phases, self._settings())
+        state = tracker_state(track, phases, self._rules())
         state.life.pinned = pinned
         self._states[track.mint] = state
         return ChildSpec(
             name=tracker_name(track.mint),
             kind="tracker",
             actor=TrackerActor,
-            make=lambda context: TrackerActor(context, state, self._routes),
+            make=partial(TrackerActor, state=state, routes=self._routes),
             restart=RestartType.TRANSIENT,
             exceeded=Exceeded.QUARANTINE,
             budget=BUDGET,
             capacity=MAILBOX_EVENTS,
         )
+
+    def _rules(self) -> TrackerRules:
+        """Give the rules of the settings in force: one object for all trackers."""
+        settings = self._settings()
+        if settings is not self._rules_from:
+            self._rules_from, self._rules_now = settings, rules_of(settings)
+        return self._rules_now
 
     @property
     def aths(self) -> int:

@@ -9,7 +9,7 @@ from actors.domain import FINISHED_PHASE, Phase
 from actors.tracker.phases import US_PER_MINUTE, find, outlived_us, phase_at, regular
 
 
-class Life:
+class Lifecycle:
     """Phases of one coin. Nothing changes but in `advance`, which is called between windows."""
 
     __slots__ = (

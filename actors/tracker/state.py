@@ -29,8 +29,8 @@ from actors.domain import (
     Trade,
     Wallet,
 )
-from actors.tracker.candle import Closing, OpenCandle, Yardstick
-from actors.tracker.coverage import Coverage
+from actors.tracker.candle import ClosedWindow, OpenCandle, Thresholds
+from actors.tracker.coverage import MintCoverage
 from actors.tracker.curve import ReserveChain
 from actors.tracker.dedupe import RecentTrades, identity_hash
 from actors.tracker.effects import (
@@ -42,20 +42,22 @@ from actors.tracker.effects import (
     Outgoing,
     PhaseSwitched,
     RenewSubscription,
-    Timer,
+    TimerKey,
     WindowClosed,
 )
-from actors.tracker.lifecycle import Life
+from actors.tracker.lifecycle import Lifecycle
 from actors.tracker.phases import Window, reach_back, window_of
-from actors.tracker.watchdog import Watchdog
+from actors.tracker.watchdog import SilenceWatch
 
 _LARGEST_PRICE_SOL: Final = 1e9
+_ADDED: Final = Mark.ADDED
+"""Looking a member up in its enum takes longer than adding it to a list."""
 
 
-class Rules(msgspec.Struct, frozen=True):
+class TrackerRules(msgspec.Struct, frozen=True):
     """The settings that a tracker goes by."""
 
-    yardstick: Yardstick
+    thresholds: Thresholds
     age_offset_us: int
     """Taken off every age."""
     ath_interval_us: int
@@ -72,6 +74,37 @@ class TrackerState:
     known who created the coin and since when its trades were observed.
     """
 
+    __slots__ = (
+        "_ath_dirty",
+        "_chain",
+        "_graduating",
+        "_graduation_lamports",
+        "_is_mayhem",
+        "_kept_back",
+        "_parked_from_us",
+        "_parked_number",
+        "_recent",
+        "_rows_end_us",
+        "_rows_seq",
+        "_rules_in_window",
+        "_span_end_us",
+        "_stale_end_us",
+        "_watchdog",
+        "ath",
+        "candle",
+        "candles_total",
+        "coverage",
+        "creator",
+        "ended",
+        "handed_over",
+        "life",
+        "mint",
+        "rules",
+        "settled",
+        "trades_total",
+        "window",
+    )
+
     def __init__(
         self,
         *,
@@ -79,7 +112,7 @@ class TrackerState:
         phases: tuple[Phase, ...],
         phase_id: int,
         started_us: int,
-        rules: Rules,
+        rules: TrackerRules,
         created_us: int | None = None,
         creator: Wallet | None = None,
         ath: AllTimeHigh | None = None,
@@ -106,7 +139,7 @@ class TrackerState:
         """
         self.mint = mint
         self.rules = rules
-        self.life = Life(
+        self.life = Lifecycle(
             phases,
             phase_id,
             started_us=started_us,
@@ -125,7 +158,7 @@ class TrackerState:
         self.candle: OpenCandle | None = None
         self.trades_total = 0
         self.candles_total = 0
-        self.coverage = Coverage()
+        self.coverage = MintCoverage()
         self._rows_end_us = last_row_us or 0
         self._rows_seq = rows_seq
         self._span_end_us: int | None = None
@@ -135,10 +168,11 @@ class TrackerState:
         self._ath_dirty = False
         self._recent = RecentTrades()
         self._chain = ReserveChain()
-        self._watchdog = Watchdog(rules.watchdog_seconds)
+        self._watchdog = SilenceWatch(rules.watchdog_seconds)
+        self._graduation_lamports = rules.thresholds.curve.graduation_lamports
         self._rules_in_window = rules
         """Those of when the running window opened: a change acts from the next one on."""
-        self._kept_back: list[Outgoing] = []
+        self._kept_back: tuple[Outgoing, ...] = ()
         self._parked_number = 0
         self._parked_from_us: int | None = None
         """Trades from here on are still to come, although the feed clock may have passed them."""
@@ -176,11 +210,13 @@ class TrackerState:
         if self._rows_seq and trade.seq <= self._rows_seq:
             self._recent.remember(identity, trade.arrived_us)
             return [Mark.REMEMBERED]
-        effects = self._pass(trade.arrived_us)
-        if self.ended:
-            return [*effects, Mark.ORPHAN]
-        is_new = self._recent.remember(identity, trade.arrived_us)
-        if not is_new:
+        window = self.window
+        effects: list[Effect] = []
+        if window is None or trade.arrived_us >= window.end_us:
+            effects = self._pass(trade.arrived_us)
+            if self.ended:
+                return [*effects, Mark.ORPHAN]
+        if not self._recent.remember(identity, trade.arrived_us):
             return [*effects, *self._skip(trade.arrived_us)]
         if self.window is None:
             effects += self._open(trade.arrived_us)
@@ -255,7 +291,7 @@ class TrackerState:
     def settle(self) -> list[Effect]:
         """Let go of what was kept back, and keep nothing back from now on."""
         self.settled = True
-        kept_back, self._kept_back = self._kept_back, []
+        kept_back, self._kept_back = self._kept_back, ()
         return list(kept_back)
 
     def change_phases(self, phases: tuple[Phase, ...], now_us: int) -> list[Effect]:
@@ -270,9 +306,10 @@ class TrackerState:
         effects: list[Effect] = [self._phase_timer()]
         return effects if self.window is not None else [*effects, *self._advance_phase(now_us)]
 
-    def change_rules(self, rules: Rules) -> list[Effect]:
+    def change_rules(self, rules: TrackerRules) -> list[Effect]:
         """Go by other settings: figures of candles from the next window on, all else at once."""
         self.rules = rules
+        self._graduation_lamports = rules.thresholds.curve.graduation_lamports
         self.life.age_offset_us = rules.age_offset_us
         self._watchdog.be_patient_for(rules.watchdog_seconds)
         return [] if self.ended else [self._phase_timer(), self._watchdog_timer()]
@@ -338,30 +375,30 @@ class TrackerState:
         timers = [self._phase_timer(), self._watchdog_timer()]
         ends_us = self._stale_end_us if self.window is None else self.window.end_us
         if ends_us is not None:
-            timers.append(Arm(Timer.WINDOW, ends_us))
+            timers.append(Arm(TimerKey.WINDOW, ends_us))
         if self._ath_dirty:
-            timers.append(Arm(Timer.ATH, now_us + self.rules.ath_interval_us))
+            timers.append(Arm(TimerKey.ATH, now_us + self.rules.ath_interval_us))
         return list(timers)
 
-    def due(self, timer: Timer, at_us: int, now_us: int) -> list[Effect]:
+    def due(self, timer: TimerKey, at_us: int, now_us: int) -> list[Effect]:
         """Act on a timer that was set for `at_us`; one that is overtaken by events does nothing."""
         if self.ended or (self._parked_from_us is not None and at_us > self._parked_from_us):
             return []
         match timer:
-            case Timer.WINDOW:
+            case TimerKey.WINDOW:
                 return self._pass(at_us)
-            case Timer.ATH:
+            case TimerKey.ATH:
                 return self._out(AthDue())
-            case Timer.PHASE:
+            case TimerKey.PHASE:
                 return self._outlive(at_us)
-            case Timer.WATCHDOG:
+            case TimerKey.WATCHDOG:
                 return self._look_after_subscription(max(at_us, now_us))
 
     def candle_of(self, closed: WindowClosed) -> Candle:
         """Make the candle of a closed window, by what is known of the coin now."""
         covered_us = self.coverage.within_us(closed.window.start_us, closed.end_us)
         self.coverage.forget_before(closed.end_us)
-        closing = Closing(
+        closing = ClosedWindow(
             mint=self.mint,
             window=closed.window,
             end_us=closed.end_us,
@@ -369,7 +406,7 @@ class TrackerState:
             covered_us=covered_us,
             counts_breaks=not self._is_mayhem,
         )
-        return closed.candle.close(closing, closed.yardstick)
+        return closed.candle.close(closing, closed.thresholds)
 
     def take_ath(self) -> AllTimeHigh | None:
         """Give the all-time high if nobody was told of it yet."""
@@ -397,8 +434,8 @@ class TrackerState:
         self.window = self.candle = None
         self._span_end_us = end_us
         self.candles_total += 1
-        yardstick = self._rules_in_window.yardstick
-        return self._out(WindowClosed(candle, window, end_us, yardstick))
+        thresholds = self._rules_in_window.thresholds
+        return self._out(WindowClosed(candle, window, end_us, thresholds))
 
     def _go_on_after(self, end_us: int) -> list[Effect]:
         """Let what waited for the window's end act."""
@@ -415,8 +452,8 @@ class TrackerState:
         self._stale_end_us = None
         self.window = window_of(at_us, phase, self._floor_us(at_us))
         rules = self._rules_in_window = self.rules
-        self.candle = OpenCandle(rules.yardstick.whale_lamports, keep_trades=rules.keep_trades)
-        return [*effects, Arm(Timer.WINDOW, self.window.end_us)]
+        self.candle = OpenCandle(rules.thresholds.whale_lamports, keep_trades=rules.keep_trades)
+        return [*effects, Arm(TimerKey.WINDOW, self.window.end_us)]
 
     def _floor_us(self, at_us: int) -> int:
         """Give the earliest instant a window with this one may begin at."""
@@ -432,7 +469,7 @@ class TrackerState:
         window, candle = self.window, self.candle
         if window is None or candle is None:
             return effects
-        effects.append(Mark.ADDED)
+        effects.append(_ADDED)
         if trade.sol_lamports is None:
             effects.append(Mark.WITHOUT_AMOUNT)
         if trade.arrived_us < window.start_us:
@@ -444,7 +481,7 @@ class TrackerState:
         self.trades_total += 1
         self._watchdog.saw_trade(trade.arrived_us)
         reserves = trade.virtual_sol_lamports
-        if reserves is not None and self.rules.yardstick.curve.is_graduated(reserves):
+        if reserves is not None and reserves >= self._graduation_lamports:
             self._graduating = True
         price = trade.price_sol
         if price is not None and (self.ath is None or price > self.ath.price_sol):
@@ -470,15 +507,15 @@ class TrackerState:
         if phase is None or at_us < self.covered_until_us:
             return [Mark.DUPLICATE]
         self._stale_end_us = window_of(at_us, phase, self._floor_us(at_us)).end_us
-        return [Mark.DUPLICATE, Arm(Timer.WINDOW, self._stale_end_us)]
+        return [Mark.DUPLICATE, Arm(TimerKey.WINDOW, self._stale_end_us)]
 
     # Phases and the end.
 
     def _phase_timer(self) -> Arm:
-        return Arm(Timer.PHASE, self.life.outlived_us)
+        return Arm(TimerKey.PHASE, self.life.outlived_us)
 
     def _watchdog_timer(self) -> Arm:
-        return Arm(Timer.WATCHDOG, self._watchdog.due_us)
+        return Arm(TimerKey.WATCHDOG, self._watchdog.due_us)
 
     def _outlive(self, at_us: int) -> list[Effect]:
         effects = self._pass(at_us)
@@ -510,7 +547,7 @@ class TrackerState:
         if self._ath_dirty:
             return []
         self._ath_dirty = True
-        return [Arm(Timer.ATH, at_us + self.rules.ath_interval_us)]
+        return [Arm(TimerKey.ATH, at_us + self.rules.ath_interval_us)]
 
     def _look_after_subscription(self, now_us: int) -> list[Effect]:
         first = not self._watchdog.in_doubt
@@ -524,7 +561,7 @@ class TrackerState:
         """Let effects go out, or keep them back in order until the hand-over is settled."""
         if self.settled:
             return list(effects)
-        self._kept_back.extend(effects)
+        self._kept_back += effects
         return []
 
     def _check_mint(self, mint: Mint) -> None:
@@ -532,8 +569,9 @@ class TrackerState:
             raise ValueError(f"the tracker of {self.mint} was given an event of {mint}")
 
     def _check(self, trade: Trade) -> None:
-        self._check_mint(trade.mint)
-        if (trade.sol_lamports or 0) < 0 or trade.token_units < 0 or trade.seq < 0:
+        if trade.mint != self.mint:
+            self._check_mint(trade.mint)
+        if trade.token_units < 0 or trade.seq < 0 or (trade.sol_lamports or 0) < 0:
             raise ValueError(f"trade {trade.signature} holds a negative amount or number")
         price = trade.price_sol
         if price is not None and not 0 < price < _LARGEST_PRICE_SOL:

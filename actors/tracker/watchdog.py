@@ -15,7 +15,7 @@ _LONGEST_PAUSE: Final = 1_024
 """In multiples of the first one (WATCHDOG_SECONDS): a week at the default."""
 
 
-class Watchdog:
+class SilenceWatch:
     """Doubts after `patience_us` without a trade; pauses double until a trade comes.
 
     A subscription is repeated at most once per `patience_us`, whoever asks for it.
@@ -46,7 +46,8 @@ class Watchdog:
 
     def saw_trade(self, at_us: int) -> None:
         """End the doubt."""
-        self._seen_us = at_us if self._seen_us is None else max(self._seen_us, at_us)
+        if self._seen_us is None or at_us > self._seen_us:
+            self._seen_us = at_us
         self.in_doubt = False
         self._pause_us = self.patience_us
 

@@ -9,12 +9,11 @@ from api.trackers.schemas import Dossier, DossierSummary
 from api.trackers.views import handled_of
 
 if TYPE_CHECKING:
-    from actors.runtime.inspection.crash_reports import Dossier as Kept
-    from actors.runtime.inspection.crash_reports import Summary
+    from actors.runtime.inspection.crash_reports import CrashReport, CrashSummary
     from telemetry import Redactor
 
 
-def summary_of(found: Summary, redactor: Redactor) -> DossierSummary:
+def summary_of(found: CrashSummary, redactor: Redactor) -> DossierSummary:
     """Show a failure in short."""
     return DossierSummary(
         id=found.id,
@@ -27,7 +26,7 @@ def summary_of(found: Summary, redactor: Redactor) -> DossierSummary:
     )
 
 
-def dossier_of(found: Kept, redactor: Redactor) -> Dossier:
+def dossier_of(found: CrashReport, redactor: Redactor) -> Dossier:
     """Show all that is on record of a failure, whose texts are bounded where they are kept."""
     return Dossier(
         **summary_of(found.line, redactor).model_dump(),

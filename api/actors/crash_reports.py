@@ -14,8 +14,7 @@ from api.services import services
 from api.trackers.schemas import Dossier, DossierPath, DossiersQuery, DossiersResponse
 
 if TYPE_CHECKING:
-    from actors.runtime.inspection.crash_reports import Dossier as Kept
-    from actors.runtime.inspection.crash_reports import Summary
+    from actors.runtime.inspection.crash_reports import CrashReport, CrashSummary
 
 blueprint = APIBlueprint("dossiers", __name__, abp_tags=[Tag(name="dossiers")])
 
@@ -26,7 +25,7 @@ _UNKNOWN = "No dossier of this id is kept: see /dossiers; the oldest make room f
 def list_dossiers(query: DossiersQuery) -> dict[str, Any]:
     """Give the newest failures, of one actor if asked for."""
     known = services()
-    found: tuple[Summary, ...] = known.ask(GetDossiers(query.limit, query.actor))
+    found: tuple[CrashSummary, ...] = known.ask(GetDossiers(query.limit, query.actor))
     shown = [summary_of(summary, known.redactor) for summary in found]
     return DossiersResponse(dossiers=shown, count=len(shown), limit=query.limit).model_dump()
 
@@ -39,7 +38,7 @@ def list_dossiers(query: DossiersQuery) -> dict[str, Any]:
 def read_dossier(path: DossierPath) -> dict[str, Any]:
     """Give all that is on record of a failure."""
     known = services()
-    found: Kept | None = known.ask(GetDossier(path.id))
+    found: CrashReport | None = known.ask(GetDossier(path.id))
     if found is None:
         raise ProblemError(404, _UNKNOWN)
     return dossier_of(found, known.redactor).model_dump()

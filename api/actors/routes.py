@@ -25,7 +25,7 @@ from api.trackers.views import handled_of
 
 if TYPE_CHECKING:
     from actors.runtime import ActorReport
-    from actors.runtime.inspection.recent_messages import Handled
+    from actors.runtime.inspection.recent_messages import RecentMessage
 
 blueprint = APIBlueprint("actors", __name__, abp_tags=[Tag(name="actors")])
 
@@ -65,7 +65,7 @@ def read_actor(path: ActorPath) -> dict[str, Any]:
 def read_recent(path: ActorPath) -> dict[str, Any]:
     """Give the last messages the actor has handled, oldest first."""
     known = services()
-    recent: tuple[Handled, ...] | None = known.ask(GetRecent(path.name))
+    recent: tuple[RecentMessage, ...] | None = known.ask(GetRecent(path.name))
     if recent is None:
         raise ProblemError(404, _UNKNOWN)
     shown = [handled_of(message, known.redactor) for message in recent]

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from actors.protocol.supervisor import (
+from actors.protocol.operator import (
     DiscardDeadLetter,
     GetDeadLetter,
     GetDeadLetters,
-    Outcome,
     RetryDeadLetter,
 )
 from api.bodies import DeadLetter, DeadLettersResponse, Done, LetterPath, LettersQuery
@@ -20,6 +19,7 @@ from api.problems import ProblemError, answers, changes, check
 from api.services import services
 
 if TYPE_CHECKING:
+    from actors.protocol.supervisor import Outcome
     from actors.runtime import DeadLetter as Kept
 
 blueprint = APIBlueprint("dead letters", __name__, abp_tags=[Tag(name="dead letters")])

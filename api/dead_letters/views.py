@@ -59,10 +59,10 @@ def builtins_of(message: Any) -> Any:
 
 def bounded(value: Any, bounds: Bounds) -> Any:
     """Cut a JSON value to its bounds, and write figures that JSON does not have as text."""
-    return _Scissors(bounds).cut(value, 0)
+    return _Cutter(bounds).cut(value, 0)
 
 
-class _Scissors:
+class _Cutter:
     def __init__(self, bounds: Bounds) -> None:
         self._left = bounds.values
         self._characters = bounds.characters

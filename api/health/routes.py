@@ -50,7 +50,10 @@ def livez() -> dict[str, Any]:
     openapi_extensions={"security": []},
 )
 def readyz() -> dict[str, Any]:
-    """Answer 200 when rows can be written or spooled, the socket is open, streams are loaded."""
+    """Answer 200 when rows can be written or kept, the socket is open, and coins are subscribed.
+
+    At the start that means every active stream: it has its tracker, and its subscription was sent.
+    """
     known = services()
     report: HealthReport = known.ask(GetHealth())
     found = obstacles(report, database_answers=known.database.answers())

@@ -158,6 +158,8 @@ def obstacles(report: HealthReport, *, database_answers: bool) -> list[str]:
         found.append("the streams are not loaded yet")
     elif report.recovering:
         found.append("the journal is still being replayed")
+    elif report.not_subscribed:
+        found.append(f"{report.not_subscribed:,} coins are not subscribed yet")
     return found
 
 

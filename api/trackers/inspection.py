@@ -25,7 +25,7 @@ from api.services import services
 from api.trackers.journal_views import journal_of
 from api.trackers.schemas import JournalQuery, JournalResponse, TraceChoice, WhyResponse
 from api.trackers.sentences import why_of
-from api.trackers.tap_events import Surroundings, events
+from api.trackers.tap_events import TapContext, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -154,7 +154,7 @@ def tap_tracker(path: MintPath) -> Response:
             raise ProblemError(404, _NO_TRACKER)
         stack.callback(tap.close)
         gone: Callable[[], bool] = request.environ.get(_GONE, lambda: False)
-        around = Surroundings(known.monotonic_s, gone, known.limits.closing.is_set, known.redactor)
+        around = TapContext(known.monotonic_s, gone, known.limits.closing.is_set, known.redactor)
         answer = _stream(events(path.mint, tap, around))
         # Also when nothing of it was ever sent, where a generator's own end would not be reached.
         answer.call_on_close(stack.pop_all().close)

@@ -19,7 +19,7 @@ ANSWER_CHARACTERS: Final = 2_000_000
 """Of all frames together: what a client that does not read makes the server keep."""
 
 
-class Frame(Protocol):
+class ShownFrame(Protocol):
     """One frame as it came off the socket."""
 
     @property
@@ -39,7 +39,7 @@ class Found(Protocol):
     """What a search has found."""
 
     @property
-    def frames(self) -> Sequence[Frame]:
+    def frames(self) -> Sequence[ShownFrame]:
         """The newest frames, oldest first."""
 
     @property
@@ -47,7 +47,7 @@ class Found(Protocol):
         """Whether nothing older was left out."""
 
 
-class JournalLens(Protocol):
+class JournalView(Protocol):
     """How the API looks into the journal."""
 
     def __call__(self, mint: Mint, *, since_us: int = 0, limit: int = 100) -> Found:

@@ -20,7 +20,7 @@ from api.trackers.views import handled_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from actors.runtime.inspection.recent_messages import Handled
+    from actors.runtime.inspection.recent_messages import RecentMessage
     from telemetry import Redactor
 
 MAX_SECONDS: Final = 15 * 60.0
@@ -30,7 +30,7 @@ LOOK_SECONDS: Final = 1.0
 _BEAT: Final = b": still here\n\n"
 
 
-class Source(Protocol):
+class TapSource(Protocol):
     """What is listened to: `actors.runtime.inspection.taps.Tap`."""
 
     @property
@@ -41,12 +41,12 @@ class Source(Protocol):
     def dropped(self) -> int:
         """How much was left out, because it was read too slowly."""
 
-    def get(self, timeout_s: float) -> Handled | Note | None:
+    def get(self, timeout_s: float) -> RecentMessage | Note | None:
         """Wait for the next thing heard; None: nothing came in time."""
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class TapContext:
     """What ends a stream besides its source."""
 
     monotonic_s: Callable[[], float]
@@ -57,7 +57,7 @@ class Surroundings:
     redactor: Redactor
 
 
-def events(mint: str, source: Source, around: Surroundings) -> Iterator[bytes]:
+def events(mint: str, source: TapSource, around: TapContext) -> Iterator[bytes]:
     """Write what is heard as server-sent events, until the stream ends."""
     began_s = sent_s = around.monotonic_s()
     heard = dropped = 0
@@ -81,7 +81,7 @@ def events(mint: str, source: Source, around: Surroundings) -> Iterator[bytes]:
             return
 
 
-def _end(source: Source, found: object, lasted_s: float, around: Surroundings) -> str | None:
+def _end(source: TapSource, found: object, lasted_s: float, around: TapContext) -> str | None:
     """Say why the stream is over; None: it is not."""
     if around.closing():
         return "The service stops."
@@ -92,7 +92,7 @@ def _end(source: Source, found: object, lasted_s: float, around: Surroundings) -
     return None
 
 
-def _heard(found: Handled | Note, number: int, redactor: Redactor) -> bytes:
+def _heard(found: RecentMessage | Note, number: int, redactor: Redactor) -> bytes:
     if isinstance(found, Note):
         return _event("note", number, note_of(found, redactor).model_dump())
     return _event("handled", number, handled_of(found, redactor).model_dump())

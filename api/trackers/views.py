@@ -11,14 +11,14 @@ from api.trackers.schemas import HandledMessage, LensResponse, Route, Timer
 if TYPE_CHECKING:
     from actors.protocol.connection import RouteReport
     from actors.protocol.supervisor import TrackerOverview
-    from actors.runtime.inspection.recent_messages import Handled
+    from actors.runtime.inspection.recent_messages import RecentMessage
     from actors.runtime.messages import TimerReport
     from telemetry import Redactor
 
 _PAUSED = "paused"
 
 
-def handled_of(message: Handled, redactor: Redactor) -> HandledMessage:
+def handled_of(message: RecentMessage, redactor: Redactor) -> HandledMessage:
     """Show a handled message, with secrets masked."""
     return HandledMessage(
         at=iso(message.at_us),

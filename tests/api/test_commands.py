@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from actors.protocol.operator import (
     AcknowledgeKept,
     ChangeSettings,
+    DiscardDeadLetter,
+    GetDeadLetters,
     GetSettingsHistory,
     GetTimeline,
     OpenTap,
@@ -20,20 +22,18 @@ from actors.protocol.operator import (
     ResizeDispatcher,
     ResizeTrackers,
     ResizeWriters,
+    RetryDeadLetter,
 )
 from actors.protocol.supervisor import (
-    DiscardDeadLetter,
     GetActors,
-    GetDeadLetters,
     GetHealth,
     GetTracker,
     Outcome,
     Problem,
-    RetryDeadLetter,
     TrackerOverview,
 )
 from actors.runtime import ArrivalClock
-from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.inspection.taps import Tap
 from actors.runtime.inspection.timeline import Note
 from actors.runtime.messages import TimerReport
@@ -259,7 +259,7 @@ def test_tracker_is_shown_with_all_that_is_known(
         actor=actor(f"tracker:{MINT}", "tracker"),
         live=TRACKED,
         timers=(TimerReport("phase", 1.5, None),),
-        recent=(Handled(NOON_US, "Trade", "Trade(seq=7)", 1, 0.001, 0.0005, failed=True),),
+        recent=(RecentMessage(NOON_US, "Trade", "Trade(seq=7)", 1, 0.001, 0.0005, failed=True),),
         pinned=True,
     )
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.protocol.operator import GetDossier, GetDossiers
-from actors.runtime.inspection.crash_reports import Dossier
-from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.crash_reports import CrashReport
+from actors.runtime.inspection.recent_messages import RecentMessage
 from tests.api.fakes import MINT, NOON_US
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from db.pool import Pool
     from tests.api.fakes import FakeSupervisor
 
-DOSSIER = Dossier(
+DOSSIER = CrashReport(
     id="01783080000000000-0001",
     at_us=NOON_US,
     actor=f"tracker:{MINT}",
@@ -29,7 +29,7 @@ DOSSIER = Dossier(
     traceback="Traceback ... key-hunter2",
     message="Trade",
     summary="Trade(seq=7)",
-    recent=(Handled(NOON_US, "Trade", "Trade(seq=7)", 1, 0.001, 0.0005, failed=True),),
+    recent=(RecentMessage(NOON_US, "Trade", "Trade(seq=7)", 1, 0.001, 0.0005, failed=True),),
     state="TrackerState(key-hunter2)",
     decision="restart",
     restart_after_s=0.5,

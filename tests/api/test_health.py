@@ -199,6 +199,7 @@ def test_service_is_ready_when_all_its_parts_are(
         ({"streams_loaded": False}, "the streams are not loaded yet"),
         ({"draining": True}, "it is stopping"),
         ({"recovering": True}, "the journal is still being replayed"),
+        ({"not_subscribed": 1_200}, "1,200 coins are not subscribed yet"),
         ({"broken_actors": ("discovery",)}, "these actors do not run: discovery"),
     ],
 )

@@ -17,7 +17,7 @@ from actors.protocol.operator import (
     TraceTracker,
 )
 from actors.protocol.supervisor import GetTracker, Outcome, TrackerOverview
-from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.inspection.timeline import Note
 from actors.runtime.messages import TimerReport
 from api import create_app
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from telemetry import Telemetry
     from tests.api.fakes import FakeSupervisor
 
-HANDLED = Handled(
+HANDLED = RecentMessage(
     at_us=NOON_US + 1,
     message="Trade",
     summary="Trade(seq=7)",

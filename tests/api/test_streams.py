@@ -15,11 +15,11 @@ import pytest
 from actors.domain import Trade, Wallet
 from actors.protocol.operator import OpenTap
 from actors.runtime import ArrivalClock
-from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.inspection.taps import Tap
 from actors.runtime.inspection.timeline import Note
 from api import ApiServer
-from api.trackers.tap_events import Surroundings, events
+from api.trackers.tap_events import TapContext, events
 from telemetry import Redactor
 from tests.api.fakes import MINT, NOON_US
 from tests.support.waiting import wait_until
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LIMIT_S = 20.0
 NOTE = Note(NOON_US, "discovery", "activated", {"by": "trades"})
-HANDLED = Handled(
+HANDLED = RecentMessage(
     at_us=NOON_US,
     message="Trade",
     summary="Trade(seq=7)",
@@ -89,7 +89,7 @@ def read(script: Script, **changes: Any) -> list[str]:
         "closing": lambda: False,
         "redactor": Redactor(["hunter2-secret"]),
     }
-    sent = b"".join(events(MINT, script, Surroundings(**{**around, **changes})))
+    sent = b"".join(events(MINT, script, TapContext(**{**around, **changes})))
     return sent.decode().split("\n\n")[:-1]
 
 

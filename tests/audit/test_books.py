@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.audit.books import Books, Evidence, Rules
+from actors.audit.books import Accounts, AuditRules, Evidence
 from actors.audit.figures import Row
 from actors.audit.reading import Seen, SeenTrade
-from actors.audit.report import Report, Verdict
+from actors.audit.report import AuditReport, AuditVerdict
 
 S = 1_000_000
 A = "MintA"
@@ -67,8 +67,8 @@ class Case:
         since_s: float = 0,
         **evidence: Any,
     ) -> None:
-        self.report = Report()
-        rules = Rules(
+        self.report = AuditReport()
+        rules = AuditRules(
             since_us=round(since_s * S),
             until_us=2**62,
             whale_lamports=None,
@@ -76,7 +76,9 @@ class Case:
             covered_from_us=round(covered_from_s * S),
             set_back_us=round(set_back_s * S),
         )
-        self.books = Books(rules, Evidence(**{"released_us": END_S * S, **evidence}), self.report)
+        self.books = Accounts(
+            rules, Evidence(**{"released_us": END_S * S, **evidence}), self.report
+        )
         self.books.add_rows(rows, {})
 
     def take(self, *trades: SeenTrade) -> None:
@@ -87,7 +89,7 @@ class Case:
         self.books.settle(END_S * S, to_the_end=True)
         return {verdict.value: count for verdict, count in self.report.counts.items()}
 
-    def reasons(self, verdict: Verdict) -> list[str]:
+    def reasons(self, verdict: AuditVerdict) -> list[str]:
         return [finding.reason for finding in self.report.findings[verdict]]
 
 
@@ -116,7 +118,7 @@ def test_trades_in_a_row_are_missing_once() -> None:
     case.take(trade(1, 101), trade(2, 102), trade(3, 103))
 
     assert case.found() == {"missing": 1}
-    (found,) = case.report.findings[Verdict.MISSING]
+    (found,) = case.report.findings[AuditVerdict.MISSING]
     assert (found.mint, found.start_us, found.end_us, found.trades) == (
         A,
         101 * S,
@@ -143,7 +145,7 @@ def test_cached_trades_are_expected_from_the_first_that_was_handed_over() -> Non
     case.books.hand_over(A, 2)
 
     assert case.found() == {"missing": 1}
-    (found,) = case.report.findings[Verdict.MISSING]
+    (found,) = case.report.findings[AuditVerdict.MISSING]
     assert found.trades == 2
 
 
@@ -215,7 +217,7 @@ def test_deleted_last_window_of_a_graduated_coin_is_missing() -> None:
     case.take(trade(1, 101), trade(2, 102, virtual_lamports=115_000_000_000), trade(3, 103))
 
     assert case.found() == {"missing": 1}
-    (found,) = case.report.findings[Verdict.MISSING]
+    (found,) = case.report.findings[AuditVerdict.MISSING]
     assert found.trades == 2
 
 
@@ -293,7 +295,7 @@ def test_dead_letters_explain_their_trades_and_candles() -> None:
     case.take(trade(1, 101), trade(2, 201), trade(3, 202))
 
     assert case.found() == {"explained": 2}
-    assert case.reasons(Verdict.EXPLAINED) == [
+    assert case.reasons(AuditVerdict.EXPLAINED) == [
         "1 of its trades are dead letters",
         "is a dead letter",
     ]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.audit.evidence import DeadLetters, dead_letters, spooled_windows
-from actors.spool.store import Entry, Spool
+from actors.audit.evidence import DeadLetterTotals, dead_letters, spooled_windows
+from actors.spool.entries import Entry
+from actors.spool.store import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -53,7 +54,7 @@ def test_dead_letters_of_other_mints_are_left_out(tmp_path: Path) -> None:
 
     _, found = steps_of(dead_letters(tmp_path, [], ["MintA"]))
 
-    assert found == DeadLetters({"MintA": ((1, 6),)}, {"MintA": frozenset({(1, 1_001)})})
+    assert found == DeadLetterTotals({"MintA": ((1, 6),)}, {"MintA": frozenset({(1, 1_001)})})
 
 
 def test_damaged_letter_is_left_out(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 from actors.audit.facts import released_us, set_back_us
 from actors.audit.figures import Row
 from actors.audit.run import Question, audit
-from actors.journal.writer import Fact, Frame, JournalWriter
+from actors.journal.writer import FactRecord, FrameRecord, JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
-    from actors.audit.report import Report
+    from actors.audit.report import AuditReport
 
 S = 1_000_000
 T0 = 1_790_000_000 * S
@@ -59,7 +59,7 @@ class Listed:
         return {}
 
 
-def buy(seq: int, at_s: float, mint: str = A) -> Frame:
+def buy(seq: int, at_s: float, mint: str = A) -> FrameRecord:
     frame = {
         "signature": f"Sig{seq}",
         "mint": mint,
@@ -69,18 +69,18 @@ def buy(seq: int, at_s: float, mint: str = A) -> Frame:
         "solAmount": 0.5,
         "pool": "bonk",
     }
-    return Frame(seq, T0 + round(at_s * S), json.dumps(frame).encode())
+    return FrameRecord(seq, T0 + round(at_s * S), json.dumps(frame).encode())
 
 
-def fact(name: str, at_us: int, mint: str | None = A, **details: Any) -> Fact:
-    return Fact(0, at_us, name, None if mint is None else mint, details)  # type: ignore[arg-type]
+def fact(name: str, at_us: int, mint: str | None = A, **details: Any) -> FactRecord:
+    return FactRecord(0, at_us, name, None if mint is None else mint, details)  # type: ignore[arg-type]
 
 
-def released(at_s: float) -> Fact:
+def released(at_s: float) -> FactRecord:
     return fact("released", T0 + round(at_s * S), None, before_us=T0 + round(at_s * S))
 
 
-def write(folder: Path, *records: Frame | Fact, clock_s: float = 86_400) -> None:
+def write(folder: Path, *records: FrameRecord | FactRecord, clock_s: float = 86_400) -> None:
     journal = JournalWriter(
         folder / "journal",
         fsync="never",
@@ -107,7 +107,7 @@ def through(steps: Generator[None, None, Any]) -> Any:
 
 def audited(folder: Path, rows: Listed, since_s: float = -3_600, **question: Any) -> dict[str, int]:
     asked = Question(since_us=T0 + round(since_s * S), **question)
-    report: Report = through(audit(folder, rows, asked))
+    report: AuditReport = through(audit(folder, rows, asked))
     return {verdict.value: count for verdict, count in report.counts.items()}
 
 

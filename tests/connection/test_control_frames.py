@@ -4,11 +4,11 @@ import pytest
 
 from actors.connection.control_frames import (
     Ack,
-    Acknowledged,
     Complaint,
     Meaning,
     OnceEach,
-    Refused,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
     meaning_of,
 )
 from actors.connection.decoder import ControlFrame
@@ -28,16 +28,19 @@ NO_MONEY = "Minimum balance not met for PumpSwap websocket data."
 def test_refusal_is_recognised_wherever_it_stands(
     text: str, answers_call: bool, is_error: bool
 ) -> None:
-    assert meaning_of(ControlFrame(text, is_error)) == Refused(text, answers_call)
+    assert meaning_of(ControlFrame(text, is_error)) == SubscriptionRefused(text, answers_call)
 
 
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [
-        ("Successfully subscribed to token creation events.", Acknowledged(Ack.NEW_TOKEN)),
-        ("Subscribed to 'migration' events.", Acknowledged(Ack.MIGRATION)),
-        ("Successfully subscribed to keys.", Acknowledged(Ack.KEYS)),
-        ("Unsubscribed.", Acknowledged(Ack.UNSUBSCRIBED)),
+        (
+            "Successfully subscribed to token creation events.",
+            SubscriptionAcknowledged(Ack.NEW_TOKEN),
+        ),
+        ("Subscribed to 'migration' events.", SubscriptionAcknowledged(Ack.MIGRATION)),
+        ("Successfully subscribed to keys.", SubscriptionAcknowledged(Ack.KEYS)),
+        ("Unsubscribed.", SubscriptionAcknowledged(Ack.UNSUBSCRIBED)),
         ("Welcome.", Complaint("Welcome.", is_error=False)),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.connection.decoder import ControlFrame, Malformed, Reason, Unknown, decode
+from actors.connection.decoder import ControlFrame, Malformed, RejectReason, Unknown, decode
 from actors.connection.fields import lamports, units
 from actors.connection.sanitize import clean_text
 from actors.domain import Coin, Migration, Mint, Trade, Wallet
@@ -161,7 +161,7 @@ def test_trade_of_2024_without_an_amount_is_a_trade(
 
 
 def test_trade_without_a_token_amount_cannot_be_known_again_and_is_malformed() -> None:
-    assert read(without(BUY, "tokenAmount")) == Malformed(Reason.BAD_AMOUNT)
+    assert read(without(BUY, "tokenAmount")) == Malformed(RejectReason.BAD_AMOUNT)
 
 
 @pytest.mark.parametrize("pool", [{"pool": "pump"}, {}])
@@ -297,12 +297,12 @@ def test_wrong_types_of_helping_fields_are_survived() -> None:
     [-1, -0.001, 1e7, 1e300, float("nan"), float("inf"), "2", True, [], 10**400],
 )
 def test_dishonest_sol_amount_is_malformed(amount: object) -> None:
-    assert read(json.dumps(BUY | {"solAmount": amount})) == Malformed(Reason.BAD_AMOUNT)
+    assert read(json.dumps(BUY | {"solAmount": amount})) == Malformed(RejectReason.BAD_AMOUNT)
 
 
 @pytest.mark.parametrize("amount", [-1, 1e12, float("-inf"), "7", False])
 def test_dishonest_token_amount_is_malformed(amount: object) -> None:
-    assert read(json.dumps(BUY | {"tokenAmount": amount})) == Malformed(Reason.BAD_AMOUNT)
+    assert read(json.dumps(BUY | {"tokenAmount": amount})) == Malformed(RejectReason.BAD_AMOUNT)
 
 
 def test_amounts_just_inside_the_bounds_are_taken() -> None:
@@ -315,14 +315,14 @@ def test_amounts_just_inside_the_bounds_are_taken() -> None:
 @pytest.mark.parametrize("name", ["vSolInBondingCurve", "vTokensInBondingCurve"])
 @pytest.mark.parametrize("value", [-1, 1e300, "30"])
 def test_dishonest_reserves_are_malformed(name: str, value: object) -> None:
-    assert read(BUY | {name: value}) == Malformed(Reason.BAD_AMOUNT)
+    assert read(BUY | {name: value}) == Malformed(RejectReason.BAD_AMOUNT)
 
 
 @pytest.mark.parametrize(
     "mint", ["", "a b", "a\x00b", "x" * 65, "m\u00fcnt", "a\nb", "a\x7f", 5, None]
 )
 def test_mint_that_is_not_printable_ascii_is_malformed(mint: object) -> None:
-    assert read(BUY | {"mint": mint}) == Malformed(Reason.BAD_MINT)
+    assert read(BUY | {"mint": mint}) == Malformed(RejectReason.BAD_MINT)
 
 
 @pytest.mark.parametrize(
@@ -335,31 +335,31 @@ def test_printable_mint_is_taken(mint: str) -> None:
 @pytest.mark.parametrize("name", ["signature", "traderPublicKey"])
 @pytest.mark.parametrize("frame", [BUY, CREATE])
 def test_frame_without_its_identity_is_malformed(frame: dict[str, Any], name: str) -> None:
-    assert read(without(frame, name)) == Malformed(Reason.BAD_FIELD)
+    assert read(without(frame, name)) == Malformed(RejectReason.BAD_FIELD)
 
 
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (b"", Reason.NOT_JSON),
-        (b"hello", Reason.NOT_JSON),
-        (b'{"txType":"buy"', Reason.NOT_JSON),
-        (b"[" * 100_000, Reason.NOT_JSON),
-        (b'{"a":' + b"9" * 5_000 + b"}", Reason.NOT_JSON),
-        (b'{"txType":"buy","a":"\xff"}', Reason.NOT_UTF8),
-        (b"\x00\xff\xfe", Reason.NOT_UTF8),
-        (b"[]", Reason.NOT_OBJECT),
-        (b"[1,2]", Reason.NOT_OBJECT),
-        (b"5", Reason.NOT_OBJECT),
-        (b"null", Reason.NOT_OBJECT),
-        (b'"text"', Reason.NOT_OBJECT),
-        (b"NaN", Reason.NOT_OBJECT),
-        (b'{"txType":5}', Reason.BAD_FIELD),
-        (b'{"txType":null}', Reason.BAD_FIELD),
-        (b" " * (16 * 1024 * 1024 + 1), Reason.TOO_LARGE),
+        (b"", RejectReason.NOT_JSON),
+        (b"hello", RejectReason.NOT_JSON),
+        (b'{"txType":"buy"', RejectReason.NOT_JSON),
+        (b"[" * 100_000, RejectReason.NOT_JSON),
+        (b'{"a":' + b"9" * 5_000 + b"}", RejectReason.NOT_JSON),
+        (b'{"txType":"buy","a":"\xff"}', RejectReason.NOT_UTF8),
+        (b"\x00\xff\xfe", RejectReason.NOT_UTF8),
+        (b"[]", RejectReason.NOT_OBJECT),
+        (b"[1,2]", RejectReason.NOT_OBJECT),
+        (b"5", RejectReason.NOT_OBJECT),
+        (b"null", RejectReason.NOT_OBJECT),
+        (b'"text"', RejectReason.NOT_OBJECT),
+        (b"NaN", RejectReason.NOT_OBJECT),
+        (b'{"txType":5}', RejectReason.BAD_FIELD),
+        (b'{"txType":null}', RejectReason.BAD_FIELD),
+        (b" " * (16 * 1024 * 1024 + 1), RejectReason.TOO_LARGE),
     ],
 )
-def test_rubbish_is_malformed_with_its_reason(frame: bytes, reason: Reason) -> None:
+def test_rubbish_is_malformed_with_its_reason(frame: bytes, reason: RejectReason) -> None:
     assert read(frame) == Malformed(reason)
 
 

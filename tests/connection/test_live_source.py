@@ -712,7 +712,7 @@ def test_what_is_known_of_a_route_is_told(server: FeedServer) -> None:
             assert isinstance(report, RouteReport)
             return report
 
-        assert run.system.chronicle.of(A) is None
+        assert run.system.timelines.of(A) is None
         assert route(B) == RouteReport(
             mint=B,
             routed=False,
@@ -737,8 +737,8 @@ def test_what_is_known_of_a_route_is_told(server: FeedServer) -> None:
         second = route()
         assert (second.subscription, second.covered) == ("acknowledged", True)
         assert second.parked_from_us == run.ask_feed().parked_from_us
-        wait_until(lambda: (run.system.chronicle.of(A) or ())[4:])
-        told = [(note.what, note.details) for note in run.system.chronicle.of(A) or ()]
+        wait_until(lambda: (run.system.timelines.of(A) or ())[4:])
+        told = [(note.what, note.details) for note in run.system.timelines.of(A) or ()]
         assert sorted(what for what, _ in told) == [
             "covered",
             "parked",

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from actors.connection.decoder import ControlFrame
-from actors.connection.partition import Arrived, RecentCreates, Slice, sort_slice
+from actors.connection.partition import FrameBatch, NewMints, RawFrame, sort_slice
 from actors.domain import Coin, Migration, Mint, Trade
 from tests.connection.test_decoder import BUY, CREATE
 
@@ -20,12 +20,12 @@ class Wishes:
         return mint in self._watched
 
 
-def sort(*frames: Any, routed: str = "", watched: str = "", first_seq: int = 1) -> Slice:
+def sort(*frames: Any, routed: str = "", watched: str = "", first_seq: int = 1) -> FrameBatch:
     arrived = [
-        Arrived(10 + index, frame if isinstance(frame, bytes) else json.dumps(frame).encode())
+        RawFrame(10 + index, frame if isinstance(frame, bytes) else json.dumps(frame).encode())
         for index, frame in enumerate(frames)
     ]
-    return sort_slice(arrived, first_seq, Wishes(routed, watched), RecentCreates())
+    return sort_slice(arrived, first_seq, Wishes(routed, watched), NewMints())
 
 
 def buy(mint: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_rubbish_is_no_sign_of_life() -> None:
 
 
 def test_memory_of_creates_is_bounded_and_forgets_the_oldest() -> None:
-    recent = RecentCreates(limit=2)
+    recent = NewMints(limit=2)
 
     for mint in ("a", "b", "a", "c"):
         recent.add(Mint(mint))

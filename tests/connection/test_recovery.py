@@ -11,13 +11,13 @@ import structlog
 
 from actors.connection import ConnectionActor, ConnectionState
 from actors.connection.decoder import decode
-from actors.connection.partition import Arrived, sort_slice
+from actors.connection.partition import RawFrame, sort_slice
 from actors.connection.pipeline import NoJournal
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
-from actors.domain import US_PER_SECOND, Candle, Coin, Drop, Mint, Trade
+from actors.domain import US_PER_SECOND, Candle, Coin, Drop, Migration, Mint, Trade
 from actors.journal.checkpoint import MEMORY_US, needed_from
-from actors.journal.records import Fact, Frame
+from actors.journal.records import FactRecord, FrameRecord
 from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.retry_policy import Failure
 from actors.n8n_writer.state import N8nState
@@ -48,10 +48,10 @@ from actors.protocol.tracker import CoverageChanged, TradesRemembered
 from actors.runtime.simulation import SeededSystem
 from actors.spool.store import Spool
 from actors.supervisor import SupervisorActor, SupervisorState
-from actors.supervisor.admission import Roster
+from actors.supervisor.admission import Admission
 from actors.supervisor.shutdown_plan import DrainPlan
 from settings import Secret, Settings
-from tests.supervisor.means import means
+from tests.supervisor.dependencies import dependencies
 from tests.supervisor.scripted import (
     PHASES,
     T0_US,
@@ -124,30 +124,30 @@ class ListedJournal(NoJournal):
         return max((record.at_us for record in self.all), default=0)
 
 
-def journal(*entries: Arrived | Fact) -> ListedJournal:
+def journal(*entries: RawFrame | FactRecord) -> ListedJournal:
     """Number frames from 1 on; a fact bears the number of the frame before it."""
     records: list[Record] = []
     seq = 0
     for entry in entries:
-        if isinstance(entry, Fact):
-            records.append(Fact(seq, entry.at_us, entry.name, entry.mint, entry.details))
+        if isinstance(entry, FactRecord):
+            records.append(FactRecord(seq, entry.at_us, entry.name, entry.mint, entry.details))
         else:
             seq += 1
-            records.append(Frame(seq, entry.at_us, entry.frame))
+            records.append(FrameRecord(seq, entry.at_us, entry.frame))
     return ListedJournal(records)
 
 
-def released(at_us: int, before_us: int) -> Fact:
-    return Fact(0, at_us, "released", None, {"before_us": before_us})
+def released(at_us: int, before_us: int) -> FactRecord:
+    return FactRecord(0, at_us, "released", None, {"before_us": before_us})
 
 
-def started(at_us: int, mint: Mint, rows_end_us: int | None = None) -> Fact:
+def started(at_us: int, mint: Mint, rows_end_us: int | None = None) -> FactRecord:
     details = {} if rows_end_us is None else {"rows_end_us": rows_end_us}
-    return Fact(0, at_us, "tracker_started", mint, {**details})
+    return FactRecord(0, at_us, "tracker_started", mint, {**details})
 
 
-def stopped(at_us: int, mint: Mint, *, ended: bool = False) -> Fact:
-    return Fact(0, at_us, "tracker_stopped", mint, {"ended": ended})
+def stopped(at_us: int, mint: Mint, *, ended: bool = False) -> FactRecord:
+    return FactRecord(0, at_us, "tracker_stopped", mint, {"ended": ended})
 
 
 class Silence:
@@ -181,10 +181,12 @@ class SteppedConnection(ConnectionActor):
         if self._state.is_recovering and not self._state.has_stopped:
             self._recovery.step()
 
-    def hear(self, frames: Iterable[Arrived]) -> None:
-        stamped = [Arrived(self._dispatch.stamp_as(each.at_us), each.frame) for each in frames]
-        self._dispatch.tell(self._dispatch.deliver(stamped))
-        self._dispatch.advance(stamped[-1].at_us + 1)
+    def hear(self, frames: Iterable[RawFrame]) -> None:
+        stamped = [RawFrame(self._pipeline.stamp_as(each.at_us), each.frame) for each in frames]
+        batch = self._pipeline.partition(stamped)
+        self._pipeline.journal(batch)
+        self._pipeline.route(batch)
+        self._pipeline.advance(stamped[-1].at_us + 1)
 
 
 class Line:
@@ -227,7 +229,7 @@ class Line:
             self.step()
         raise AssertionError("the recovery does not end")
 
-    def hear(self, *frames: Arrived) -> None:
+    def hear(self, *frames: RawFrame) -> None:
         assert self._actor is not None
         self._actor.hear(frames)
         self.system.run()
@@ -262,7 +264,7 @@ class Probed(Line):
 
     def released(self) -> list[Any]:
         """Give what was noted as released."""
-        facts = [each for each in self.journal.all if isinstance(each, Fact)]
+        facts = [each for each in self.journal.all if isinstance(each, FactRecord)]
         return [fact.details["before_us"] for fact in facts if fact.name == "released"]
 
     def trades(self, name: str = TRACKER_A) -> list[int]:
@@ -285,12 +287,14 @@ class House(Line):
         self.discovered: list[Any] = []
         self.exit_codes: list[int] = []
         system = self.system
-        state = SupervisorState(Roster(100), DrainPlan(timeout_s=20.0), T0_US)
-        nursery = RealTrackers(system.settings)
+        state = SupervisorState(Admission(100), DrainPlan(timeout_s=20.0), T0_US)
+        tracker_factory = RealTrackers(system.settings)
         system.start(
             SUPERVISOR,
             lambda context: SupervisorActor(
-                context, state=state, means=means(system, nursery, self.exit_codes.append)
+                context,
+                state=state,
+                dependencies=dependencies(system, tracker_factory, self.exit_codes.append),
             ),
         )
         system.start(writer_name(0), lambda context: StandInWriter(context, self.written))
@@ -322,7 +326,7 @@ def stream(mint: Mint, rows_end_us: int | None = None, rows_seq: int = 0) -> Tra
     return TrackMint(mint, 1, T0_US, "stream", last_row_us=rows_end_us, rows_seq=rows_seq)
 
 
-def trades_of_a(*seconds: float) -> list[Arrived]:
+def trades_of_a(*seconds: float) -> list[RawFrame]:
     return [trade("A", s(at), round(at * 1000), SOL) for at in seconds]
 
 
@@ -554,13 +558,13 @@ def test_slice_that_fails_half_way_is_told_again_rather_than_not_at_all() -> Non
     line = Probed(journal(*trades_of_a(1, 2, 3)))
     line.begin(RouteMint(A))
     line.step()
-    send, failed = line._actor._dispatch.send, []  # type: ignore[union-attr]  # it is started
+    send, failed = line._actor._pipeline.send, []  # type: ignore[union-attr]  # it is started
 
     def fail_once(result: Any) -> None:
         failed.append(result)
         raise RuntimeError("as told")
 
-    line._actor._dispatch.send = fail_once  # type: ignore[union-attr, method-assign]  # as above
+    line._actor._pipeline.send = fail_once  # type: ignore[union-attr, method-assign]  # as above
     line.step()
     line.recover()
 
@@ -673,16 +677,16 @@ def test_books_hold_each_trade_once_when_a_slice_is_told_again(
     line = Probed(journal(*trades_of_a(1), trade("B", s(1.01), 9, SOL), *trades_of_a(1.02)))
     line.begin(RouteMint(A), RouteMint(B))
     line.step()
-    park = line._actor._dispatch.parking.holds  # type: ignore[union-attr]  # it is started
+    offer = line._actor._pipeline._offer  # type: ignore[union-attr]  # it is started
     failed: list[Mint] = []
 
-    def fail_once_at_b(mint: Mint) -> bool:
+    def fail_once_at_b(mint: Mint, events: list[Trade | Migration]) -> bool:
         if mint == B and not failed:
             failed.append(mint)
             raise RuntimeError("as told")
-        return park(mint)
+        return offer(mint, events)
 
-    monkeypatch.setattr(line._actor._dispatch.parking, "holds", fail_once_at_b)  # type: ignore[union-attr]  # as above
+    monkeypatch.setattr(line._actor._pipeline, "_offer", fail_once_at_b)  # type: ignore[union-attr]  # as above
     line.recover()
 
     # The tracker of A is told its trades twice and enters the second time as duplicates.
@@ -868,6 +872,6 @@ def _mints(payload: bytes) -> list[str]:
     return [coin["mint"] for coin in msgspec.msgpack.decode(payload)["coins"]]
 
 
-def _named(mint: str, at_us: int, name: str) -> Arrived:
+def _named(mint: str, at_us: int, name: str) -> RawFrame:
     frame = json.loads(create(mint, at_us).frame)
-    return Arrived(at_us, json.dumps({**frame, "name": name}).encode())
+    return RawFrame(at_us, json.dumps({**frame, "name": name}).encode())

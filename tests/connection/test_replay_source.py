@@ -18,10 +18,10 @@ from actors.connection import (
     UnrouteMint,
     WatchMint,
 )
-from actors.connection.partition import Arrived
+from actors.connection.partition import RawFrame
 from actors.connection.replay_source import RecordingError, read_recording
 from actors.domain import Coin, FeedState, Mint, Place, Trade
-from actors.journal.records import Fact, Frame, encode
+from actors.journal.records import FactRecord, FrameRecord, encode
 from actors.protocol.discovery import RouteClosed
 from actors.protocol.supervisor import (
     CONNECTION,
@@ -32,7 +32,7 @@ from actors.protocol.supervisor import (
     tracker_name,
 )
 from actors.protocol.tracker import CoverageChanged
-from actors.runtime import Budget, Exceeded
+from actors.runtime import Exceeded, RestartBudget
 from actors.runtime.simulation import Probe, ProbeHandle, SeededSystem
 from settings import Settings
 from tests.connection.test_decoder import BUY, CREATE
@@ -108,28 +108,28 @@ def test_frames_come_back_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(b'{"received_at": 1.5, "message": { "a" : 1.0e0 , "b":"\\u0041"}}\n')
 
-    assert list(read_recording(path)) == [Arrived(1_500_000, b'{ "a" : 1.0e0 , "b":"\\u0041"}')]
+    assert list(read_recording(path)) == [RawFrame(1_500_000, b'{ "a" : 1.0e0 , "b":"\\u0041"}')]
 
 
 def test_recording_may_be_compressed(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"received_at": 1, "message": {}}\n'))
 
-    assert list(read_recording(path)) == [Arrived(1_000_000, b"{}")]
+    assert list(read_recording(path)) == [RawFrame(1_000_000, b"{}")]
 
 
 def test_segment_of_the_journal_is_a_recording(tmp_path: Path) -> None:
     path = tmp_path / "segment.jsonl"
     records = (
-        Frame(seq=1, at_us=5_000_001, data=b'{"a":1}'),
-        Fact(seq=1, at_us=5_000_002, name="tracker_started", mint=A),
-        Frame(seq=1, at_us=5_000_003, data=b"rub\xffbish"),
+        FrameRecord(seq=1, at_us=5_000_001, data=b'{"a":1}'),
+        FactRecord(seq=1, at_us=5_000_002, name="tracker_started", mint=A),
+        FrameRecord(seq=1, at_us=5_000_003, data=b"rub\xffbish"),
     )
     path.write_bytes(b"".join(encode(item) for item in records))
 
     assert list(read_recording(path)) == [
-        Arrived(5_000_001, b'{"a":1}'),
-        Arrived(5_000_003, b"rub\xffbish"),
+        RawFrame(5_000_001, b'{"a":1}'),
+        RawFrame(5_000_003, b"rub\xffbish"),
     ]
 
 
@@ -273,7 +273,7 @@ def test_next_slice_waits_until_what_follows_from_the_last_one_is_done(tmp_path:
 def test_actor_in_quarantine_is_not_waited_for(tmp_path: Path) -> None:
     replay = Replay(record(tmp_path / "r.jsonl", (1.0, CREATE), (2.0, buy(A))))
     replay.system.start(
-        tracker_name(A), failing, exceeded=Exceeded.QUARANTINE, budget=Budget(0, 60.0)
+        tracker_name(A), failing, exceeded=Exceeded.QUARANTINE, budget=RestartBudget(0, 60.0)
     )
     replay.tell(StartReading())
 

@@ -16,10 +16,10 @@ from actors.connection import (
     StopReading,
     UnrouteMint,
 )
-from actors.connection.partition import Arrived
+from actors.connection.partition import RawFrame
 from actors.connection.router import GONE_S
 from actors.domain import US_PER_SECOND, Mint, Trade
-from actors.journal.records import Fact
+from actors.journal.records import FactRecord
 from actors.protocol.discovery import RouteClosed, RouteSwitched
 from actors.protocol.supervisor import (
     CONNECTION,
@@ -63,7 +63,7 @@ class Quiet:
 class _Heard(Message, frozen=True):
     """These frames arrive."""
 
-    frames: tuple[Arrived, ...]
+    frames: tuple[RawFrame, ...]
 
 
 class WiredConnection(ConnectionActor):
@@ -77,10 +77,12 @@ class WiredConnection(ConnectionActor):
             return self.hear(message.frames)
         return super().on_receive(message)
 
-    def hear(self, frames: tuple[Arrived, ...]) -> None:
-        stamped = [Arrived(self._dispatch.stamp_as(each.at_us), each.frame) for each in frames]
-        self._dispatch.tell(self._dispatch.deliver(stamped))
-        self._dispatch.advance(stamped[-1].at_us + 1)
+    def hear(self, frames: tuple[RawFrame, ...]) -> None:
+        stamped = [RawFrame(self._pipeline.stamp_as(each.at_us), each.frame) for each in frames]
+        batch = self._pipeline.partition(stamped)
+        self._pipeline.journal(batch)
+        self._pipeline.route(batch)
+        self._pipeline.advance(stamped[-1].at_us + 1)
 
 
 class Wire:
@@ -143,7 +145,7 @@ class Wire:
         return report.parked_from_us
 
     def stops(self) -> list[dict[str, Any]]:
-        facts = [each for each in self.journal.records if isinstance(each, Fact)]
+        facts = [each for each in self.journal.records if isinstance(each, FactRecord)]
         return [fact.details for fact in facts if fact.name == "tracker_stopped"]
 
 
@@ -182,7 +184,7 @@ def test_timeline_says_what_became_of_the_route(wire: Wire) -> None:
     wire.resume()
     wire.polls()
 
-    notes = wire.system.chronicle.of(A) or ()
+    notes = wire.system.timelines.of(A) or ()
     assert [(note.what, note.details) for note in notes] == [
         ("routed", {"rows_end_us": None}),
         ("parked", {"trades": 1}),
@@ -260,7 +262,7 @@ def test_stop_says_in_the_journal_of_no_mint_that_it_is_done_with(wire: Wire) ->
     wire.polls()
 
     # Rows that the writers do not get to are replayed, then.
-    facts = [each.name for each in wire.journal.records if isinstance(each, Fact)]
+    facts = [each.name for each in wire.journal.records if isinstance(each, FactRecord)]
     assert "tracker_started" in facts
     assert "tracker_stopped" not in facts
 
@@ -319,7 +321,7 @@ class SlowHistory(KeptHistory):
 def test_the_journal_is_read_a_little_at_a_time() -> None:
     wire = Wire()
     slow = wire.history = SlowHistory(wire.journal, wire.system)
-    wire.actor._dispatch.parking._history = slow  # type: ignore[union-attr]  # it is started
+    wire.actor._pipeline.parking._history = slow  # type: ignore[union-attr]  # it is started
     wire.pause()
     wire.hear(*range(1, 6))
     wire.resume()
@@ -337,15 +339,15 @@ def test_the_journal_is_read_a_little_at_a_time() -> None:
 
 
 def fail_once_for(wire: Wire, patch: pytest.MonkeyPatch, mint: Mint) -> None:
-    parking = wire.actor._dispatch.parking  # type: ignore[union-attr]  # it is started
-    holds, failed = parking.holds, iter((True,))
+    pipeline: Any = wire.actor._pipeline  # type: ignore[union-attr]  # it is started
+    offer, failed = pipeline._offer, iter((True,))
 
-    def holds_or_fails(each: Mint) -> bool:
+    def offer_or_fail(each: Mint, events: list[Any]) -> Any:
         if each == mint and next(failed, False):
             raise RuntimeError("as told")
-        return holds(each)
+        return offer(each, events)
 
-    patch.setattr(parking, "holds", holds_or_fails)
+    patch.setattr(pipeline, "_offer", offer_or_fail)
 
 
 def test_live_slice_that_an_instance_fails_in_is_told_whole_by_the_next_one(

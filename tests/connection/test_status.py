@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.connection.coverage import Change, Coverage
+from actors.connection.coverage import CoverageStep, FeedCoverage
 from actors.connection.status import FeedStatus
 from actors.domain import FeedState, Mint
 
@@ -169,26 +169,26 @@ def test_a_feed_is_never_live_while_refused(steps: list[str]) -> None:
 
 
 def test_coverage_is_told_once() -> None:
-    coverage = Coverage()
+    coverage = FeedCoverage()
 
-    assert coverage.begin(M, 5) == Change(M, covered=True, at_us=5)
+    assert coverage.begin(M, 5) == CoverageStep(M, covered=True, at_us=5)
     assert coverage.begin(M, 9) is None
 
 
 def test_end_of_coverage_is_never_before_its_begin() -> None:
-    coverage = Coverage()
+    coverage = FeedCoverage()
     coverage.begin(M, 50)
     coverage.begin(N, 10)
 
     assert coverage.end_all(30) == [
-        Change(M, covered=False, at_us=50),
-        Change(N, covered=False, at_us=30),
+        CoverageStep(M, covered=False, at_us=50),
+        CoverageStep(N, covered=False, at_us=30),
     ]
 
 
 @pytest.mark.parametrize("forget", [True, False])
 def test_mint_that_is_not_covered_cannot_end(forget: bool) -> None:
-    coverage = Coverage()
+    coverage = FeedCoverage()
     if forget:
         coverage.begin(M, 1)
         coverage.forget(M)

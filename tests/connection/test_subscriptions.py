@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.connection.control_frames import Ack
-from actors.connection.subscriptions import Outgoing, Subscriptions
+from actors.connection.subscriptions import Subscriptions
 from actors.domain import Mint
+
+if TYPE_CHECKING:
+    from actors.connection.calls import Outgoing
 
 A, B, C = Mint("a"), Mint("b"), Mint("c")
 NEW_TOKEN = {"method": "subscribeNewToken"}
@@ -72,6 +75,36 @@ def test_a_batch_is_split_at_its_size() -> None:
         subs.watch(Mint(f"m{number}"))
 
     assert [call["keys"] for call in texts(subs.due(1.0))] == [["m0", "m1"], ["m2", "m3"], ["m4"]]
+
+
+def test_more_than_ten_batches_leave_at_once_in_chunks_of_a_thousand() -> None:
+    subs = opened(batch_size=50)
+    subs.watch(A)
+    assert keys(subs.due(1.0)) == ["a"]
+    for number in range(1_501):
+        subs.watch(Mint(f"m{number}"))
+
+    # 1,000, then what is one more than ten batches, all within the interval of the first key
+    assert [len(call["keys"]) for call in texts(subs.due(1.1))] == [1_000, 501]
+
+    # Ten batches and fewer wait for their turn
+    subs.watch(B)
+    assert (keys(subs.due(2.9)), keys(subs.due(3.0))) == ([], ["b"])
+
+
+def test_routes_are_unsent_until_a_call_names_them() -> None:
+    subs = Subscriptions(50, 2.0)
+    subs.route(A)
+    subs.route(B)
+    subs.watch(C)
+    assert subs.unsent_routes == 2
+
+    subs.opened(0.0)
+    subs.due(0.0)
+    assert subs.unsent_routes == 0
+
+    subs.lost()
+    assert subs.unsent_routes == 2
 
 
 def test_key_wanted_twice_is_subscribed_once() -> None:

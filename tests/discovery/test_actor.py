@@ -25,7 +25,7 @@ from actors.protocol.supervisor import CachedCoinReport, Drained, GetLiveCoin, T
 from actors.protocol.tracker import CreatorBuy, HandOverDone, PhasesChanged
 from actors.runtime import Flush
 from actors.runtime.simulation import ProbeHandle, SeededSystem
-from actors.tracker import TrackerActor, tracker_state
+from actors.tracker import TrackerActor, rules_of, tracker_state
 from settings import Settings
 from tests.discovery.builders import START_US, coin, migration, trade
 
@@ -393,7 +393,7 @@ def test_first_trade_that_a_full_tracker_gets_late_counts_in_its_candle(house: H
     # Given a real tracker whose data lane is closed
     phases = (Phase(1, "Baby Zone", 5, 0, 10),)
     track = TrackMint(A, 1, START_US, "stream")
-    state = tracker_state(track, phases, house.settings)
+    state = tracker_state(track, phases, rules_of(house.settings))
     house.system.start(
         "tracker:MintA", lambda context: TrackerActor(context, state, WriterRoutes(1))
     )
@@ -695,7 +695,7 @@ def test_changed_activation_acts_with_the_next_trade(house: House) -> None:
 
 
 def told_of(house: House, mint: str = "MintA") -> list[tuple[str, dict[str, Any]]]:
-    notes = house.system.chronicle.of(Mint(mint)) or ()
+    notes = house.system.timelines.of(Mint(mint)) or ()
     assert {note.actor for note in notes} <= {"discovery"}
     return [(note.what, note.details) for note in notes]
 

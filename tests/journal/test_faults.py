@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.journal import segments as journal_segments
-from actors.journal.compactor import JournalKeeper
-from actors.journal.writer import Fact, Frame, Fsync, JournalReader, JournalState, JournalWriter
+from actors.journal.compactor import Compactor
+from actors.journal.writer import (
+    FactRecord,
+    FrameRecord,
+    Fsync,
+    JournalReader,
+    JournalState,
+    JournalWriter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +37,7 @@ FSYNCS: tuple[Fsync, ...] = ("slice", "second", "never")
 PREPARE = """
 import os, resource, sys
 from pathlib import Path
-from actors.journal.writer import Frame, JournalReader, JournalWriter
+from actors.journal.writer import FrameRecord, JournalReader, JournalWriter
 
 os.setuid(int(sys.argv[3]))
 now = [0.0]
@@ -41,7 +48,7 @@ writer = JournalWriter(
 tail = writer.open()
 
 def frame(seq):
-    return Frame(seq, seq * 1_000_000, b'{"mint":"m","x":"' + b"x" * 100 + b'"}')
+    return FrameRecord(seq, seq * 1_000_000, b'{"mint":"m","x":"' + b"x" * 100 + b'"}')
 """
 
 
@@ -75,11 +82,11 @@ def a_writer(
     )
 
 
-def frame(seq: int, data: bytes = b"{}") -> Frame:
-    return Frame(seq, START_US + seq, data)
+def frame(seq: int, data: bytes = b"{}") -> FrameRecord:
+    return FrameRecord(seq, START_US + seq, data)
 
 
-def big(seq: int) -> Frame:
+def big(seq: int) -> FrameRecord:
     """A frame whose line has 4,160 bytes."""
     return frame(seq, b'"%b"' % (b"x" * 4096))
 
@@ -91,14 +98,14 @@ def state_of(writer: JournalWriter) -> JournalState:
 
 def seqs(folder: Path) -> list[int]:
     reader = JournalReader(folder)
-    found = [record.seq for record in reader.records() if isinstance(record, Frame)]
+    found = [record.seq for record in reader.records() if isinstance(record, FrameRecord)]
     assert (reader.unreadable_lines, reader.unreadable_segments) == (0, 0)
     return found
 
 
 def gaps(folder: Path) -> list[tuple[int, object]]:
     records = JournalReader(folder).records()
-    return [(each.seq, each.details["lost"]) for each in records if isinstance(each, Fact)]
+    return [(each.seq, each.details["lost"]) for each in records if isinstance(each, FactRecord)]
 
 
 def run_script(
@@ -423,7 +430,7 @@ def test_upkeep_that_has_ended_is_a_state(
     # given
     ended = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda _: ended.set())
-    monkeypatch.setattr(JournalKeeper, "maintain", lambda _: 1 // 0)
+    monkeypatch.setattr(Compactor, "maintain", lambda _: 1 // 0)
     writer = a_writer(tmp_path / "journal", clock, background=True)
     writer.open()
 

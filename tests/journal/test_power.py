@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from actors.journal import segments as journal_segments
-from actors.journal.writer import Frame, Fsync, JournalReader, JournalState, JournalWriter
+from actors.journal.writer import FrameRecord, Fsync, JournalReader, JournalState, JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +35,9 @@ def a_writer(folder: Path, fsync: Fsync) -> JournalWriter:
     )
 
 
-def frame(seq: int) -> Frame:
+def frame(seq: int) -> FrameRecord:
     data = b'{"mint":"m%d","x":"%b"}' % (seq, b"x" * (seq * 37 % 900))
-    return Frame(seq, START_US + seq * 1_000, data)
+    return FrameRecord(seq, START_US + seq * 1_000, data)
 
 
 class Disk:

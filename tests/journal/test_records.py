@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from actors.domain import Mint
 from actors.journal.records import (
-    Fact,
-    Frame,
+    FactRecord,
+    FrameRecord,
     Record,
     decode,
     encode,
+    encode_all,
     is_sound,
     may_name,
     names,
@@ -30,22 +31,22 @@ json_texts = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 ).map(lambda value: json.dumps(value).encode())
-frames = st.builds(Frame, seqs, times_us, st.binary() | json_texts)
+frames = st.builds(FrameRecord, seqs, times_us, st.binary() | json_texts)
 details = st.dictionaries(st.text(), st.text() | st.integers() | st.booleans() | st.none())
-facts = st.builds(Fact, seqs, times_us, st.text(), st.none() | st.text().map(Mint), details).filter(
-    lambda fact: not {"fact", "at_us", "seq", "mint"} & set(fact.details)
-)
+facts = st.builds(
+    FactRecord, seqs, times_us, st.text(), st.none() | st.text().map(Mint), details
+).filter(lambda fact: not {"fact", "at_us", "seq", "mint"} & set(fact.details))
 
 
 @given(frames | facts)
-@example(Frame(1, 2, b""))
-@example(Frame(1, 2, b"}\n"))
-@example(Frame(1, 2, b'{"a":\r\n1}'))
-@example(Frame(1, 2, b'"\xed\xa0\x80"'))
-@example(Frame(1, 2, b'{"name":"\\ud800"}'))
-@example(Frame(1, 2, b"[" * 100_000 + b"]" * 100_000))
-@example(Frame(1, 2, b'{"message": {"seq": 9}}'))
-@example(Fact(1, 2, "tracker_started", details={"reason": "\ud800 \n"}))
+@example(FrameRecord(1, 2, b""))
+@example(FrameRecord(1, 2, b"}\n"))
+@example(FrameRecord(1, 2, b'{"a":\r\n1}'))
+@example(FrameRecord(1, 2, b'"\xed\xa0\x80"'))
+@example(FrameRecord(1, 2, b'{"name":"\\ud800"}'))
+@example(FrameRecord(1, 2, b"[" * 100_000 + b"]" * 100_000))
+@example(FrameRecord(1, 2, b'{"message": {"seq": 9}}'))
+@example(FactRecord(1, 2, "tracker_started", details={"reason": "\ud800 \n"}))
 def test_any_record_comes_back_byte_for_byte(record: Record) -> None:
     # when
     line = encode(record)
@@ -67,7 +68,7 @@ def test_no_part_of_a_line_counts_as_whole(record: Record) -> None:
 
 
 def test_frame_is_a_line_of_a_recording_with_six_decimals() -> None:
-    frame = Frame(seq=7, at_us=1_783_089_923_111_020, data=b'{"txType": "buy","x":1.50}')
+    frame = FrameRecord(seq=7, at_us=1_783_089_923_111_020, data=b'{"txType": "buy","x":1.50}')
 
     assert encode(frame) == (
         b'{"received_at": 1783089923.111020, "seq": 7, "message": {"txType": "buy","x":1.50}}\n'
@@ -80,14 +81,14 @@ def test_frame_is_a_line_of_a_recording_with_six_decimals() -> None:
     ids=["text", "line feed", "carriage return", "not utf-8", "empty", "nan", "too much"],
 )
 def test_frame_that_cannot_stand_in_a_line_is_kept_as_base64(data: bytes) -> None:
-    line = encode(Frame(seq=7, at_us=1_000_001, data=data))
+    line = encode(FrameRecord(seq=7, at_us=1_000_001, data=data))
 
     assert line.startswith(b'{"received_at": 1.000001, "seq": 7, "raw": "')
-    assert decode(line) == Frame(seq=7, at_us=1_000_001, data=data)
+    assert decode(line) == FrameRecord(seq=7, at_us=1_000_001, data=data)
 
 
 def test_fact_is_flat_and_reserved_names_win() -> None:
-    fact = Fact(7, 9, "phase_changed", MINT, {"phase": 2, "seq": 1000, "mint": "other"})
+    fact = FactRecord(7, 9, "phase_changed", MINT, {"phase": 2, "seq": 1000, "mint": "other"})
 
     assert encode(fact) == (
         b'{"fact": "phase_changed", "at_us": 9, "seq": 7, "mint": "AbC1pump", "phase": 2}\n'
@@ -130,21 +131,21 @@ def test_foreign_line_is_no_record(line: bytes) -> None:
     ],
 )
 def test_frame_is_about_the_mint_in_its_field(data: bytes, about: bool) -> None:
-    frame = Frame(1, 2, data)
+    frame = FrameRecord(1, 2, data)
 
     assert names(frame, MINT) is about
     assert may_name(encode(frame), MINT.encode()) or not about
 
 
 def test_line_without_a_trace_of_the_mint_is_sorted_out_undecoded() -> None:
-    line = encode(Frame(1, 2, b'{"mint":"other","txType":"buy"}'))
+    line = encode(FrameRecord(1, 2, b'{"mint":"other","txType":"buy"}'))
 
     assert not may_name(line, MINT.encode())
 
 
 def test_fact_is_about_its_own_mint_only() -> None:
-    assert names(Fact(1, 2, "tracker_cut", MINT), MINT)
-    assert not names(Fact(1, 2, "tracker_cut", Mint("other"), {"note": MINT}), MINT)
+    assert names(FactRecord(1, 2, "tracker_cut", MINT), MINT)
+    assert not names(FactRecord(1, 2, "tracker_cut", Mint("other"), {"note": MINT}), MINT)
 
 
 def test_pause_after_trouble_doubles_to_a_minute_and_starts_over_after_success() -> None:
@@ -161,3 +162,10 @@ def test_pause_after_trouble_doubles_to_a_minute_and_starts_over_after_success()
     # then
     assert pauses == [(False, True)] * 8
     assert trouble.may_try(101.0)
+
+
+@given(st.lists(frames | facts) | st.lists(frames))
+@example([FrameRecord(1, 2, b'{"a":1}'), FrameRecord(2, 3, b"[1"), FrameRecord(3, 4, b"1}")])
+@example([FrameRecord(1, 2, b'{"a":\r1}'), FrameRecord(2, 3, b'{"a":\n1}')])
+def test_slice_is_written_like_its_records(records: list[Record]) -> None:
+    assert encode_all(records) == b"".join(encode(record) for record in records)

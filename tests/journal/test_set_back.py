@@ -11,8 +11,8 @@ from actors.domain import Mint
 from actors.journal.numbering import SPARE_NUMBERS
 from actors.journal.set_back import KEPT, ClockAheadError, finish_interrupted
 from actors.journal.writer import (
-    Fact,
-    Frame,
+    FactRecord,
+    FrameRecord,
     JournalReader,
     JournalState,
     JournalWriter,
@@ -59,7 +59,11 @@ def ahead(folder: Path) -> list[Path]:
 
 def test_newest_record_ends_one_microsecond_before_now_and_distances_stay(folder: Path) -> None:
     start_us = NOW_US + HOUR_US
-    keep(folder, [Frame(1, start_us, b'{"a":1}'), Frame(2, start_us + 7_000, b"{}")], start_us)
+    keep(
+        folder,
+        [FrameRecord(1, start_us, b'{"a":1}'), FrameRecord(2, start_us + 7_000, b"{}")],
+        start_us,
+    )
 
     writer = a_writer(folder, NOW_US)
     tail = writer.open()
@@ -68,14 +72,14 @@ def test_newest_record_ends_one_microsecond_before_now_and_distances_stay(folder
     assert (tail.last_seq, tail.last_us) == (2, NOW_US - 1)
     assert tail.set_back_us == HOUR_US + 7_001
     assert list(JournalReader(folder).records()) == [
-        Frame(1, NOW_US - 7_001, b'{"a":1}'),
-        Frame(2, NOW_US - 1, b"{}"),
-        Fact(2, NOW_US - 1, "clock_set_back", None, {"by_us": HOUR_US + 7_001}),
+        FrameRecord(1, NOW_US - 7_001, b'{"a":1}'),
+        FrameRecord(2, NOW_US - 1, b"{}"),
+        FactRecord(2, NOW_US - 1, "clock_set_back", None, {"by_us": HOUR_US + 7_001}),
     ]
 
 
 def test_journal_as_it_was_is_kept_beside_the_new_one(folder: Path) -> None:
-    frame = Frame(1, NOW_US + HOUR_US, b"{}")
+    frame = FrameRecord(1, NOW_US + HOUR_US, b"{}")
     keep(folder, [frame], NOW_US + HOUR_US)
 
     a_writer(folder, NOW_US).open()
@@ -86,7 +90,11 @@ def test_journal_as_it_was_is_kept_beside_the_new_one(folder: Path) -> None:
 
 def test_at_most_two_old_journals_are_kept(folder: Path) -> None:
     for hours in (4, 3, 2, 1):
-        keep(folder, [Frame(9 - hours, NOW_US + hours * HOUR_US, b"{}")], NOW_US + hours * HOUR_US)
+        keep(
+            folder,
+            [FrameRecord(9 - hours, NOW_US + hours * HOUR_US, b"{}")],
+            NOW_US + hours * HOUR_US,
+        )
 
     a_writer(folder, NOW_US).open()
 
@@ -97,10 +105,10 @@ def test_only_what_a_replay_needs_is_written_anew(folder: Path) -> None:
     start_us = NOW_US + HOUR_US
     minute_us = 60_000_000
     records: list[Record] = [
-        Frame(seq, start_us + seq * minute_us, b'{"mint":"m"}') for seq in range(30)
+        FrameRecord(seq, start_us + seq * minute_us, b'{"mint":"m"}') for seq in range(30)
     ]
     records.append(
-        Fact(
+        FactRecord(
             29,
             start_us + 29 * minute_us,
             "released",
@@ -113,23 +121,25 @@ def test_only_what_a_replay_needs_is_written_anew(folder: Path) -> None:
     a_writer(folder, NOW_US).open()
 
     found = list(JournalReader(folder).records())
-    assert [each.seq for each in found if isinstance(each, Frame)] == list(range(15, 30))
-    (note,) = [each for each in found if isinstance(each, Fact) and each.name == "released"]
+    assert [each.seq for each in found if isinstance(each, FrameRecord)] == list(range(15, 30))
+    (note,) = [each for each in found if isinstance(each, FactRecord) and each.name == "released"]
     assert note.details == {"before_us": NOW_US - 1 - 4 * minute_us}
 
 
 def test_times_inside_facts_are_set_back_too(folder: Path) -> None:
     start_us = NOW_US + HOUR_US
     facts: list[Record] = [
-        Fact(1, start_us, "tracker_started", M, {"rows_end_us": start_us - 5}),
-        Fact(1, start_us, "frame_left_out", None, {"frame_us": start_us - 3}),
-        Fact(1, start_us, "tracker_stopped", M, {"through_seq": 1}),
+        FactRecord(1, start_us, "tracker_started", M, {"rows_end_us": start_us - 5}),
+        FactRecord(1, start_us, "frame_left_out", None, {"frame_us": start_us - 3}),
+        FactRecord(1, start_us, "tracker_stopped", M, {"through_seq": 1}),
     ]
     keep(folder, facts, start_us)
 
     a_writer(folder, NOW_US).open()
 
-    found = [each.details for each in JournalReader(folder).records() if isinstance(each, Fact)]
+    found = [
+        each.details for each in JournalReader(folder).records() if isinstance(each, FactRecord)
+    ]
     assert found[:3] == [
         {"rows_end_us": NOW_US - 6},
         {"frame_us": NOW_US - 4},
@@ -138,7 +148,7 @@ def test_times_inside_facts_are_set_back_too(folder: Path) -> None:
 
 
 def test_clock_that_is_behind_by_a_second_changes_nothing(folder: Path) -> None:
-    frame = Frame(1, NOW_US + 1_000_000, b"{}")
+    frame = FrameRecord(1, NOW_US + 1_000_000, b"{}")
     keep(folder, [frame], NOW_US + 1_000_000)
 
     tail = a_writer(folder, NOW_US).open()
@@ -151,7 +161,7 @@ def test_clock_that_is_behind_by_a_second_changes_nothing(folder: Path) -> None:
 def test_numbers_keep_their_name(folder: Path) -> None:
     first = a_writer(folder, NOW_US + HOUR_US)
     before = first.open()
-    first.append([Frame(1, NOW_US + HOUR_US, b"{}")])
+    first.append([FrameRecord(1, NOW_US + HOUR_US, b"{}")])
     first.close()
 
     after = a_writer(folder, NOW_US).open()
@@ -161,7 +171,7 @@ def test_numbers_keep_their_name(folder: Path) -> None:
 
 
 def test_new_journal_that_was_not_put_in_place_is_put_there(folder: Path) -> None:
-    frame = Frame(1, NOW_US, b"{}")
+    frame = FrameRecord(1, NOW_US, b"{}")
     keep(folder, [frame], NOW_US)
     folder.rename(folder.with_name("journal.set-back"))
 
@@ -171,7 +181,7 @@ def test_new_journal_that_was_not_put_in_place_is_put_there(folder: Path) -> Non
 
 
 def test_new_journal_that_may_not_be_whole_is_given_up(folder: Path) -> None:
-    frame = Frame(1, NOW_US, b"{}")
+    frame = FrameRecord(1, NOW_US, b"{}")
     keep(folder, [frame], NOW_US)
     keep(folder.with_name("journal.set-back"), [], NOW_US)
 
@@ -185,7 +195,7 @@ def test_new_journal_that_may_not_be_whole_is_given_up(folder: Path) -> None:
 
 
 def test_numbers_go_on_without_a_gap_behind_a_journal_that_was_closed(folder: Path) -> None:
-    keep(folder, [Frame(41, NOW_US, b"{}")], NOW_US)
+    keep(folder, [FrameRecord(41, NOW_US, b"{}")], NOW_US)
 
     assert a_writer(folder, NOW_US).open().next_seq == 42
 
@@ -193,13 +203,13 @@ def test_numbers_go_on_without_a_gap_behind_a_journal_that_was_closed(folder: Pa
 def test_numbers_are_left_out_behind_a_journal_that_was_not_closed(folder: Path) -> None:
     writer = a_writer(folder, NOW_US)
     writer.open()
-    writer.append([Frame(41, NOW_US, b"{}")])
+    writer.append([FrameRecord(41, NOW_US, b"{}")])
 
     assert a_writer(folder, NOW_US).open().next_seq >= 42 + SPARE_NUMBERS
 
 
 def test_numbers_are_left_out_in_a_copy_of_a_journal_that_was_closed(folder: Path) -> None:
-    keep(folder, [Frame(41, NOW_US, b"{}")], NOW_US)
+    keep(folder, [FrameRecord(41, NOW_US, b"{}")], NOW_US)
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)
 
@@ -210,7 +220,7 @@ def test_numbers_are_left_out_in_a_copy_of_a_journal_that_was_closed(folder: Pat
 
 
 def test_numbers_are_left_out_where_the_end_of_a_closed_journal_is_missing(folder: Path) -> None:
-    keep(folder, [Frame(41, NOW_US, b"{}"), Frame(42, NOW_US + 1, b'{"b":2}')], NOW_US)
+    keep(folder, [FrameRecord(41, NOW_US, b"{}"), FrameRecord(42, NOW_US + 1, b'{"b":2}')], NOW_US)
     (segment,) = folder.glob("journal-*.jsonl")
     segment.write_bytes(segment.read_bytes().splitlines(keepends=True)[0])
 
@@ -228,18 +238,18 @@ def test_an_id_that_cannot_be_read_is_drawn_anew(folder: Path) -> None:
 
 
 def test_a_journal_without_an_id_gets_one_and_says_from_when_on_it_numbers(folder: Path) -> None:
-    keep(folder, [Frame(41, NOW_US, b"{}")], NOW_US)
+    keep(folder, [FrameRecord(41, NOW_US, b"{}")], NOW_US)
     (folder / "id").unlink()
 
     assert a_writer(folder, NOW_US).open().unnumbered_seq == 41
-    keep(folder, [Frame(52, NOW_US + 1, b"{}")], NOW_US + 1)
+    keep(folder, [FrameRecord(52, NOW_US + 1, b"{}")], NOW_US + 1)
     assert a_writer(folder, NOW_US + 1).open().unnumbered_seq == 41
 
 
 def test_a_tail_that_cannot_be_repaired_costs_no_id(folder: Path) -> None:
     first = a_writer(folder, NOW_US)
     known = first.open()
-    first.append([Frame(41, NOW_US, b"{}")])
+    first.append([FrameRecord(41, NOW_US, b"{}")])
     first.close()
     (segment,) = folder.glob("journal-*.jsonl")
     segment.write_bytes(segment.read_bytes() + b"half a li")
@@ -254,7 +264,7 @@ def test_a_tail_that_cannot_be_repaired_costs_no_id(folder: Path) -> None:
 
 
 def test_an_id_that_the_disk_does_not_give_leaves_all_numbers_unnamed(folder: Path) -> None:
-    keep(folder, [Frame(41, NOW_US, b"{}")], NOW_US)
+    keep(folder, [FrameRecord(41, NOW_US, b"{}")], NOW_US)
     (folder / "id").unlink()
     (folder / "id").mkdir()
 
@@ -264,7 +274,7 @@ def test_an_id_that_the_disk_does_not_give_leaves_all_numbers_unnamed(folder: Pa
 
 
 def test_a_journal_that_cannot_be_set_back_is_refused_with_a_sentence(folder: Path) -> None:
-    keep(folder, [Frame(1, NOW_US + HOUR_US, b"{}")], NOW_US + HOUR_US)
+    keep(folder, [FrameRecord(1, NOW_US + HOUR_US, b"{}")], NOW_US + HOUR_US)
     # A file stands where the new journal would be written.
     folder.with_name("journal.set-back").write_text("")
 

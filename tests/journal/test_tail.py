@@ -9,7 +9,7 @@ import pytest
 
 from actors.domain import Mint
 from actors.journal.tail import JournalFrame, frames_of
-from actors.journal.writer import Fact, Frame, JournalWriter
+from actors.journal.writer import FactRecord, FrameRecord, JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +19,10 @@ A, B = Mint("MintA"), Mint("MintB")
 START_US = 1_783_089_923_000_000
 
 
-def frame(seq: int, mint: str = "MintA", filler: int = 0) -> Frame:
+def frame(seq: int, mint: str = "MintA", filler: int = 0) -> FrameRecord:
     """A frame that arrives `seq` seconds after the start."""
     data = b'{"mint":"%b","txType":"buy","x":"%b"}' % (mint.encode(), b"x" * filler)
-    return Frame(seq, START_US + seq * 1_000_000, data)
+    return FrameRecord(seq, START_US + seq * 1_000_000, data)
 
 
 @pytest.fixture
@@ -56,8 +56,10 @@ def seqs(folder: Path, mint: Mint = A, **bounds: int) -> tuple[list[int], bool]:
 def test_frames_of_one_mint_come_back_byte_for_byte_in_order(
     folder: Path, writer: JournalWriter
 ) -> None:
-    raw = Frame(4, START_US + 4_000_000, b'{"mint":"MintA",\n"broken')
-    writer.append([frame(1), frame(2, "MintB"), Fact(2, START_US, "tracker_started", A), frame(3)])
+    raw = FrameRecord(4, START_US + 4_000_000, b'{"mint":"MintA",\n"broken')
+    writer.append(
+        [frame(1), frame(2, "MintB"), FactRecord(2, START_US, "tracker_started", A), frame(3)]
+    )
     writer.append([raw])
 
     found = frames_of(folder, A)

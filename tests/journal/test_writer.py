@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from actors.domain import Mint
 from actors.journal import segments as journal_segments
 from actors.journal.writer import (
-    Fact,
-    Frame,
+    FactRecord,
+    FrameRecord,
     Fsync,
     JournalReader,
     JournalState,
@@ -85,9 +85,9 @@ def writer(folder: Path, clock: Clock) -> Iterator[JournalWriter]:
     writer.close()
 
 
-def frame(seq: int, data: bytes = b'{"mint":"m","txType":"buy"}') -> Frame:
+def frame(seq: int, data: bytes = b'{"mint":"m","txType":"buy"}') -> FrameRecord:
     """A frame that arrives `seq` seconds after the start."""
-    return Frame(seq, START_US + seq * 1_000_000, data)
+    return FrameRecord(seq, START_US + seq * 1_000_000, data)
 
 
 def seqs(folder: Path) -> list[int]:
@@ -136,7 +136,11 @@ def test_slices_of_any_bytes_come_back_over_a_restart(
 
 @pytest.mark.parametrize(
     "last",
-    [frame(3, b'{"mint":"m"}'), frame(3, b"not json"), Fact(3, START_US, "tracker_cut", Mint("m"))],
+    [
+        frame(3, b'{"mint":"m"}'),
+        frame(3, b"not json"),
+        FactRecord(3, START_US, "tracker_cut", Mint("m")),
+    ],
     ids=["frame", "raw", "fact"],
 )
 def test_tail_torn_at_any_byte_is_cut_off_and_kept_aside(
@@ -237,8 +241,8 @@ def test_clock_set_back_over_a_restart_still_begins_a_later_segment(
     # when
     again = a_writer(folder, clock)
     again.open()
-    again.append([Fact(100, START_US, "tracker_started", Mint("m"))])
-    again.append([Frame(101, START_US + 1, b"{}")])
+    again.append([FactRecord(100, START_US, "tracker_started", Mint("m"))])
+    again.append([FrameRecord(101, START_US + 1, b"{}")])
 
     # then
     assert again.state is JournalState.OK
@@ -392,7 +396,7 @@ def test_the_newest_segment_is_never_removed(folder: Path, clock: Clock) -> None
     assert seqs(folder) == [1, 2, 3]
 
 
-def noise(seq: int) -> Frame:
+def noise(seq: int) -> FrameRecord:
     """A frame of 1,050 bytes that gzip makes about 800 of."""
     return frame(seq, random.Random(seq).randbytes(748))
 
@@ -449,7 +453,9 @@ def test_frames_are_refused_and_counted_beyond_the_cap_and_one_segment(
 
     # then
     assert writer.state is JournalState.OK
-    gap = next(record for record in JournalReader(folder).records() if isinstance(record, Fact))
+    gap = next(
+        record for record in JournalReader(folder).records() if isinstance(record, FactRecord)
+    )
     assert (gap.name, gap.seq, gap.details) == ("journal_gap", 9, {"lost": 3})
     assert seqs(folder)[-2:] == [9, 13]
     writer.close()
@@ -498,7 +504,7 @@ def test_reader_gives_the_frames_and_facts_of_one_mint(writer: JournalWriter, fo
     # given
     mine = frame(2, b'{"mint":"mine","txType":"buy"}')
     raw = frame(3, b'{"mint":"mine","x":NaN}')
-    started = Fact(3, START_US + 3_000_001, "tracker_started", Mint("mine"), {"phase": 1})
+    started = FactRecord(3, START_US + 3_000_001, "tracker_started", Mint("mine"), {"phase": 1})
     writer.append([frame(1, b'{"mint":"other","name":"mine"}'), mine, raw, started, frame(4)])
 
     # then

@@ -11,7 +11,7 @@ import pytest
 
 from actors.domain import Drop, Mint
 from actors.n8n_writer.actor import N8nWriterActor
-from actors.n8n_writer.retry_policy import Answer, Failure, Outcome
+from actors.n8n_writer.retry_policy import Failure, Outcome, WebhookAnswer
 from actors.n8n_writer.state import N8nState
 from actors.protocol.discovery import CoinsDelivered
 from actors.protocol.n8n_writer import CoinDiscovered, N8nStatus
@@ -26,7 +26,7 @@ from tests.support.drops import dropped
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.n8n_writer.payload import CoinBatch, Request
+    from actors.n8n_writer.payload import CoinBatch, WebhookRequest
 
 URL = Secret("https://n8n.example/webhook/abc")
 
@@ -87,7 +87,9 @@ class FakeTransport:
     waiting: Callable[[Outcome], None] | None = None
     closed: int = 0
 
-    def start(self, request: Request, timeout_s: float, reply: Callable[[Outcome], None]) -> None:
+    def start(
+        self, request: WebhookRequest, timeout_s: float, reply: Callable[[Outcome], None]
+    ) -> None:
         assert self.waiting is None, "a second request in flight"
         self.requests.append(json.loads(request.body or b"null"))
         self.urls.append(request.url)
@@ -154,7 +156,7 @@ class House:
         self.system.run()
 
     def notes(self, mint: str) -> list[tuple[str, dict[str, Any]]]:
-        notes = self.system.chronicle.of(Mint(mint)) or ()
+        notes = self.system.timelines.of(Mint(mint)) or ()
         return [(note.what, note.details) for note in notes]
 
     def answer(self, outcome: Outcome) -> None:
@@ -193,14 +195,14 @@ def test_full_batch_is_on_disk_before_it_is_sent_and_until_it_is_delivered(house
     assert house.stored() == ["batch1"]
     assert house.sent() == [("batch1", ["A", "B"])]
 
-    house.answer(Answer(204))
+    house.answer(WebhookAnswer(204))
     assert house.stored() == []
 
 
 def test_delivery_is_told_to_discovery_and_counted(house: House) -> None:
     house.discover("A", "B")
     house.system.advance(0.5)
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
 
     assert house.discovery.messages == [CoinsDelivered((Mint("A"), Mint("B")))]
     assert house.value("unified_coins_sent_n8n_total") == 2
@@ -248,8 +250,8 @@ def test_one_request_is_in_flight_and_the_backlog_follows_back_to_back(house: Ho
     house.discover("A", "B", "C", "D", "E", "F")
     assert len(house.sent()) == 1
 
-    house.transport.answers = [Answer(200), Answer(200)]
-    house.answer(Answer(200))
+    house.transport.answers = [WebhookAnswer(200), WebhookAnswer(200)]
+    house.answer(WebhookAnswer(200))
 
     assert [batch_id for batch_id, _ in house.sent()] == ["batch1", "batch2", "batch3"]
     assert house.stored() == []
@@ -258,7 +260,7 @@ def test_one_request_is_in_flight_and_the_backlog_follows_back_to_back(house: Ho
 def test_failed_batch_is_sent_again_with_the_same_id_after_doubling_pauses(house: House) -> None:
     house.discover("A", "B")
     for pause_s in (1, 2, 4):
-        house.answer(Answer(503))
+        house.answer(WebhookAnswer(503))
         attempts = len(house.sent())
         house.system.advance(pause_s - 0.01)
         assert len(house.sent()) == attempts
@@ -274,12 +276,12 @@ def test_failed_batch_is_sent_again_with_the_same_id_after_doubling_pauses(house
 
 def test_pause_begins_at_a_second_again_after_a_delivery(house: House) -> None:
     house.discover("A", "B", "C", "D")
-    house.answer(Answer(500))
+    house.answer(WebhookAnswer(500))
     house.system.advance(1)
-    house.answer(Answer(500))
+    house.answer(WebhookAnswer(500))
     house.system.advance(2)
-    house.answer(Answer(200))
-    house.answer(Answer(500))
+    house.answer(WebhookAnswer(200))
+    house.answer(WebhookAnswer(500))
     house.system.advance(1)
 
     assert [batch_id for batch_id, _ in house.sent()] == ["batch1"] * 3 + ["batch2"] * 2
@@ -309,7 +311,7 @@ def test_request_without_an_answer_is_given_up_after_the_timeout(house: House) -
 
 
 def test_answer_whose_body_hangs_still_counts(house: House) -> None:
-    house.transport.known = Answer(200)
+    house.transport.known = WebhookAnswer(200)
     house.discover("A", "B")
     house.system.advance(10)
 
@@ -324,17 +326,23 @@ def test_late_answer_to_a_request_that_was_given_up_is_ignored(house: House) -> 
     house.system.advance(10)
     house.system.advance(1)
 
-    late(Answer(200))
+    late(WebhookAnswer(200))
     house.system.run()
 
     assert house.stored() == ["batch1"]
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     assert house.stored() == []
 
 
 def test_batch_that_is_too_large_is_divided_until_it_fits() -> None:
     house = House(Settings(n8n_webhook_url=URL, batch_size=4))
-    house.transport.answers = [Answer(413), Answer(413), Answer(200), Answer(200), Answer(200)]
+    house.transport.answers = [
+        WebhookAnswer(413),
+        WebhookAnswer(413),
+        WebhookAnswer(200),
+        WebhookAnswer(200),
+        WebhookAnswer(200),
+    ]
     house.discover("A", "B", "C", "D")
 
     assert house.sent() == [
@@ -348,7 +356,7 @@ def test_batch_that_is_too_large_is_divided_until_it_fits() -> None:
 
 
 def test_single_coin_that_is_too_large_is_a_dead_letter(house: House) -> None:
-    house.transport.answers = [Answer(413), Answer(413), Answer(200)]
+    house.transport.answers = [WebhookAnswer(413), WebhookAnswer(413), WebhookAnswer(200)]
     house.discover("A", "B")
 
     assert [(letter.reason, letter.message.coin.mint) for letter in house.system.letters()] == [
@@ -363,11 +371,11 @@ def test_refused_batch_is_a_dead_letter_after_three_tries_and_the_next_goes_on(
     house: House,
 ) -> None:
     house.discover("A", "B", "C", "D")
-    house.answer(Answer(400))
+    house.answer(WebhookAnswer(400))
     house.system.advance(1)
-    house.answer(Answer(400))
+    house.answer(WebhookAnswer(400))
     house.system.advance(2)
-    house.answer(Answer(400))
+    house.answer(WebhookAnswer(400))
 
     assert [letter.message.coin.mint for letter in house.system.letters()] == ["A", "B"]
     assert house.sent()[-1] == ("batch2", ["C", "D"])
@@ -376,7 +384,13 @@ def test_refused_batch_is_a_dead_letter_after_three_tries_and_the_next_goes_on(
 
 def test_outage_does_not_count_as_a_refusal(house: House) -> None:
     house.discover("A", "B")
-    for outcome in (Answer(500), Answer(500), Answer(500), Answer(400), Answer(400)):
+    for outcome in (
+        WebhookAnswer(500),
+        WebhookAnswer(500),
+        WebhookAnswer(500),
+        WebhookAnswer(400),
+        WebhookAnswer(400),
+    ):
         house.answer(outcome)
         house.system.advance(60)
 
@@ -386,7 +400,7 @@ def test_outage_does_not_count_as_a_refusal(house: House) -> None:
 
 def test_refused_credentials_stop_and_are_tried_again_slowly(house: House) -> None:
     house.discover("A", "B")
-    house.answer(Answer(401))
+    house.answer(WebhookAnswer(401))
 
     assert house.status().state == "stopped"
     assert house.status().last_error == (
@@ -396,7 +410,7 @@ def test_refused_credentials_stop_and_are_tried_again_slowly(house: House) -> No
     house.system.advance(299)
     assert len(house.sent()) == 1
     house.system.advance(1)
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     assert house.status().state == "up"
 
 
@@ -418,7 +432,7 @@ def test_backlog_of_an_earlier_run_is_sent_at_the_start_with_its_ids() -> None:
     store = MemoryStore()
     House(store=store).discover("A", "B", "C", "D")
 
-    house = House(store=store, transport=FakeTransport([Answer(200), Answer(200)]))
+    house = House(store=store, transport=FakeTransport([WebhookAnswer(200), WebhookAnswer(200)]))
 
     assert house.sent() == [("batch1", ["A", "B"]), ("batch2", ["C", "D"])]
     assert house.status().waiting == 0
@@ -437,7 +451,7 @@ def test_stop_leaves_the_waiting_coins_on_disk(house: House) -> None:
 
 @pytest.mark.parametrize("poison", [{"name": "\ud800"}, {"price_sol": math.nan}])
 def test_coin_that_cannot_be_sent_is_dead_alone(house: House, poison: dict[str, Any]) -> None:
-    house.transport.answers = [Answer(200), Answer(200)]
+    house.transport.answers = [WebhookAnswer(200), WebhookAnswer(200)]
     house.discover("A")
     house.tell(CoinDiscovered(msgspec.structs.replace(coin("X"), **poison)))
     house.discover("B")
@@ -476,7 +490,7 @@ def test_memory_is_bounded_while_the_disk_refuses(
 def test_delivered_batch_that_cannot_be_removed_is_not_sent_again(house: House) -> None:
     house.store.keeps = True
     house.discover("A", "B")
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     house.system.advance(20)
     house.store.keeps = False
     house.system.advance(5)
@@ -488,9 +502,9 @@ def test_delivered_batch_that_cannot_be_removed_is_not_sent_again(house: House) 
 def test_flush_delivers_what_waits_and_says_so(house: House) -> None:
     house.discover("A", "B", "C")
     house.tell(Flush())
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     assert house.supervisor.of(Drained) == []
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
 
     assert house.supervisor.of(Drained) == [Drained("n8n-writer", 0)]
     assert len(house.sent()) == 2
@@ -503,12 +517,12 @@ def test_flush_of_nothing_is_done_at_once(house: House) -> None:
 
 def test_flush_tries_once_although_a_pause_is_running(house: House) -> None:
     house.discover("A", "B")
-    house.answer(Answer(500))
+    house.answer(WebhookAnswer(500))
     house.discover("C")
     house.tell(Flush())
     assert len(house.sent()) == 2
 
-    house.answer(Answer(500))
+    house.answer(WebhookAnswer(500))
     assert house.supervisor.of(Drained) == [Drained("n8n-writer", 3)]
     assert len(house.stored()) == 2
 
@@ -525,7 +539,7 @@ def test_flush_ends_within_its_bound(house: House) -> None:
 def test_long_batch_is_divided_before_a_get() -> None:
     house = House(Settings(n8n_webhook_url=URL, n8n_webhook_method="GET", batch_size=2))
     frame = json.dumps({"name": "n" * 5_000}).encode()
-    house.transport.answers = [Answer(200), Answer(200)]
+    house.transport.answers = [WebhookAnswer(200), WebhookAnswer(200)]
     for mint in ("A", "B"):
         house.tell(CoinDiscovered(coin(mint, frame=frame)))
 
@@ -559,20 +573,20 @@ def test_a_changed_address_is_tried_at_once_although_the_old_one_had_refused_us(
     house: House,
 ) -> None:
     house.discover("A", "B")
-    house.answer(Answer(401))
+    house.answer(WebhookAnswer(401))
     assert house.status().state == "stopped"
 
     house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
 
     assert house.sent() == [("batch1", ["A", "B"])] * 2
     assert house.transport.urls[-1] == "https://n8n.example/webhook/new"
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     assert (house.status().state, house.status().last_error) == ("up", None)
 
 
 def test_changed_credentials_are_tried_at_once(house: House) -> None:
     house.discover("A", "B")
-    house.answer(Answer(403))
+    house.answer(WebhookAnswer(403))
 
     house.change(n8n_auth_header=Secret("X-Key: right"))
 
@@ -586,7 +600,7 @@ def test_an_address_that_is_set_for_the_first_time_begins_with_the_backlog() -> 
     assert house.status().state == "off"
 
     house.change(n8n_webhook_url=URL)
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     house.discover("C", "D")
 
     assert [mints for _, mints in house.sent()] == [["A", "B"], ["C", "D"]]
@@ -611,14 +625,14 @@ def test_a_request_that_the_old_address_never_answers_does_not_keep_the_new_one_
     house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
 
     assert house.sent() == [("batch1", ["A", "B"])] * 2
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     assert house.stored() == []
 
 
 def test_a_batch_that_the_old_address_has_accepted_is_not_sent_to_the_new_one(
     house: House,
 ) -> None:
-    house.transport.known = Answer(200)
+    house.transport.known = WebhookAnswer(200)
     house.discover("A", "B")
     house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
 
@@ -630,11 +644,11 @@ def test_a_batch_that_the_old_address_has_accepted_is_not_sent_to_the_new_one(
 def test_refusals_of_the_old_address_do_not_count_against_a_batch_at_the_new_one(
     house: House,
 ) -> None:
-    house.transport.answers = [Answer(400), Answer(400)]
+    house.transport.answers = [WebhookAnswer(400), WebhookAnswer(400)]
     house.discover("A", "B")
     house.system.advance(1.0)
     house.change(n8n_webhook_url=Secret("https://n8n.example/webhook/new"))
-    house.answer(Answer(400))
+    house.answer(WebhookAnswer(400))
 
     assert house.system.letters() == []
     assert house.stored() == ["batch1"]
@@ -677,9 +691,9 @@ def test_the_bound_of_the_spool_follows_the_settings(house: House) -> None:
 
 def test_the_timeline_names_the_batch_the_attempt_and_the_answer(house: House) -> None:
     house.discover("A", "B")
-    house.answer(Answer(500))
+    house.answer(WebhookAnswer(500))
     house.system.advance(1.0)
-    house.answer(Answer(201))
+    house.answer(WebhookAnswer(201))
 
     assert house.notes("A") == [
         ("n8n_stored", {"batch_id": "batch1"}),
@@ -690,7 +704,7 @@ def test_the_timeline_names_the_batch_the_attempt_and_the_answer(house: House) -
 def test_the_timeline_says_of_which_coin_n8n_was_not_told() -> None:
     house = House(Settings(n8n_webhook_url=URL, batch_size=1))
     house.discover("A")
-    house.answer(Answer(413))
+    house.answer(WebhookAnswer(413))
 
     assert house.notes("A")[-1] == ("n8n_dead", {"batch_id": "batch1"})
 
@@ -706,7 +720,7 @@ def test_the_status_says_since_when_the_oldest_coin_waits(house: House) -> None:
     house.discover("C", "D")
     assert house.status().oldest_us == began_us + 1_000_000
 
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     assert house.status().oldest_us == began_us + 2_000_000
-    house.answer(Answer(200))
+    house.answer(WebhookAnswer(200))
     assert house.status().oldest_us is None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.n8n_writer.client import MAX_STUCK, HttpTransport
-from actors.n8n_writer.payload import CoinBatch, Request, build_request
-from actors.n8n_writer.retry_policy import Answer, Failure, Outcome
+from actors.n8n_writer.payload import CoinBatch, WebhookRequest, build_request
+from actors.n8n_writer.retry_policy import Failure, Outcome, WebhookAnswer
 from tests.discovery.builders import START_US, coin
 from tests.n8n_writer.receiver import (
     LIMIT_S,
@@ -50,11 +50,13 @@ def transport() -> Iterator[HttpTransport]:
     assert not [thread for thread in left if thread not in before]
 
 
-def request(url: str, method: str = "POST", auth_header: str | None = None) -> Request:
+def request(url: str, method: str = "POST", auth_header: str | None = None) -> WebhookRequest:
     return build_request(CoinBatch("id1", START_US, (coin(),)), method, url, auth_header)
 
 
-def outcome_of(transport: HttpTransport, wanted: Request, timeout_s: float = LIMIT_S) -> Outcome:
+def outcome_of(
+    transport: HttpTransport, wanted: WebhookRequest, timeout_s: float = LIMIT_S
+) -> Outcome:
     replies: queue.Queue[Outcome] = queue.Queue()
     transport.start(wanted, timeout_s, replies.put)
     return replies.get(timeout=LIMIT_S)
@@ -63,7 +65,7 @@ def outcome_of(transport: HttpTransport, wanted: Request, timeout_s: float = LIM
 @pytest.mark.parametrize("status", [200, 201, 204, 301, 400, 401, 404, 413, 500])
 def test_status_is_the_answer(transport: HttpTransport, status: int) -> None:
     with Receiver(status) as receiver:
-        assert outcome_of(transport, request(receiver.url)) == Answer(status)
+        assert outcome_of(transport, request(receiver.url)) == WebhookAnswer(status)
 
 
 def test_request_carries_body_id_and_authentication(transport: HttpTransport) -> None:
@@ -111,14 +113,14 @@ def test_netrc_of_the_user_is_not_sent(
 
 def test_redirect_is_not_followed(transport: HttpTransport) -> None:
     with Receiver(redirect) as receiver:
-        assert outcome_of(transport, request(receiver.url)) == Answer(307)
+        assert outcome_of(transport, request(receiver.url)) == WebhookAnswer(307)
         receiver.next()
         assert receiver.requests.empty()
 
 
 def test_retry_after_is_read(transport: HttpTransport) -> None:
     with Receiver(retry_after) as receiver:
-        assert outcome_of(transport, request(receiver.url)) == Answer(429, 7.0)
+        assert outcome_of(transport, request(receiver.url)) == WebhookAnswer(429, 7.0)
 
 
 def test_connection_is_used_again(transport: HttpTransport) -> None:
@@ -139,8 +141,8 @@ def test_second_answer_is_not_taken_for_that_of_the_next_request(
     transport: HttpTransport,
 ) -> None:
     with Receiver(answer_twice, 404) as receiver:
-        assert outcome_of(transport, request(receiver.url)) == Answer(500)
-        assert outcome_of(transport, request(receiver.url)) == Answer(404)
+        assert outcome_of(transport, request(receiver.url)) == WebhookAnswer(500)
+        assert outcome_of(transport, request(receiver.url)) == WebhookAnswer(404)
 
 
 @pytest.mark.parametrize("behaviour", [hang_up, rubbish])
@@ -168,13 +170,13 @@ def test_refused_connection_is_a_failure(transport: HttpTransport) -> None:
     ],
 )
 def test_impossible_address_is_a_failed_connection(transport: HttpTransport, url: str) -> None:
-    built = Request("POST", url, {}, b"{}")
+    built = WebhookRequest("POST", url, {}, b"{}")
     assert outcome_of(transport, built) is Failure.CONNECTION
 
 
 def test_impossible_header_is_a_failed_connection(transport: HttpTransport) -> None:
     with Receiver() as receiver:
-        built = Request("POST", receiver.url, {"X": "a\r\nInjected: b"}, b"{}")
+        built = WebhookRequest("POST", receiver.url, {"X": "a\r\nInjected: b"}, b"{}")
         assert outcome_of(transport, built) is Failure.CONNECTION
         assert receiver.requests.empty()
 
@@ -186,7 +188,7 @@ def test_silence_ends_with_the_timeout(transport: HttpTransport) -> None:
 
 def test_endless_body_is_cut(transport: HttpTransport) -> None:
     with Receiver(endless_body) as receiver:
-        assert outcome_of(transport, request(receiver.url)) == Answer(200)
+        assert outcome_of(transport, request(receiver.url)) == WebhookAnswer(200)
 
 
 def test_headers_that_drip_are_ended_by_abort(transport: HttpTransport) -> None:
@@ -211,8 +213,8 @@ def test_answer_whose_body_drips_is_known_to_abort(transport: HttpTransport) -> 
         assert exchange is not None
         assert exchange.answered.wait(LIMIT_S)
 
-        assert transport.abort() == Answer(200)
-        assert replies.get(timeout=LIMIT_S) == Answer(200)
+        assert transport.abort() == WebhookAnswer(200)
+        assert replies.get(timeout=LIMIT_S) == WebhookAnswer(200)
 
 
 def test_transport_works_again_after_an_abort(transport: HttpTransport) -> None:
@@ -221,7 +223,7 @@ def test_transport_works_again_after_an_abort(transport: HttpTransport) -> None:
         receiver.next()
         transport.abort()
 
-        assert outcome_of(transport, request(receiver.url)) == Answer(200)
+        assert outcome_of(transport, request(receiver.url)) == WebhookAnswer(200)
 
 
 def test_threads_that_do_not_end_are_bounded(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.n8n_writer.payload import (
     CoinBatch,
-    Request,
+    WebhookRequest,
     build_request,
     coin_fields,
     envelope,
@@ -26,7 +26,7 @@ def batch(*mints: str, frame: bytes | None = None) -> CoinBatch:
     return CoinBatch("id1", START_US, coins)
 
 
-def sent(request: Request) -> Any:
+def sent(request: WebhookRequest) -> Any:
     assert request.body is not None
     return json.loads(request.body)
 
@@ -119,7 +119,7 @@ def test_address_of_more_than_8000_characters_does_not_fit() -> None:
 
 def test_request_shows_nothing_but_its_method() -> None:
     request = build_request(batch(), "POST", "https://user:pw@host/?k=secret", "X: secret")
-    assert repr(request) == "Request(method='POST')"
+    assert repr(request) == "WebhookRequest(method='POST')"
 
 
 def test_halves_hold_every_coin_once_and_have_stable_ids() -> None:

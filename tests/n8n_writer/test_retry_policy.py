@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.n8n_writer.retry_policy import (
-    Answer,
-    DeadLetter,
     Decision,
     Deliver,
     Failure,
+    GiveUp,
     Outcome,
     Retry,
     Split,
-    Stop,
+    Undeliverable,
+    WebhookAnswer,
     decide,
     describe,
     error_type,
@@ -34,7 +34,7 @@ def expected(status: int) -> Decision:
     if status in (413, 414):
         return Split()
     if status in (401, 403):
-        return Stop(300.0)
+        return GiveUp(300.0)
     if status in RETRIED:
         return Retry(1.0)
     return Retry(1.0, refused=True)
@@ -42,20 +42,20 @@ def expected(status: int) -> Decision:
 
 @pytest.mark.parametrize("status", range(100, 600))
 def test_every_status_has_its_decision(status: int) -> None:
-    assert first_attempt(Answer(status)) == expected(status)
+    assert first_attempt(WebhookAnswer(status)) == expected(status)
 
 
 @pytest.mark.parametrize("status", range(100, 600))
 def test_only_refused_batches_are_given_up_after_three_tries(status: int) -> None:
-    third = decide(Answer(status), coins=10, failures=3, refusals=3, jitter=0.0)
+    third = decide(WebhookAnswer(status), coins=10, failures=3, refusals=3, jitter=0.0)
     is_refusal = expected(status) == Retry(1.0, refused=True)
-    assert (third == DeadLetter()) is is_refusal
+    assert (third == Undeliverable()) is is_refusal
 
 
 @pytest.mark.parametrize("status", [413, 414])
 def test_batch_of_one_that_is_too_large_is_given_up(status: int) -> None:
-    assert first_attempt(Answer(status), coins=1) == DeadLetter()
-    assert first_attempt(Answer(status), coins=2) == Split()
+    assert first_attempt(WebhookAnswer(status), coins=1) == Undeliverable()
+    assert first_attempt(WebhookAnswer(status), coins=2) == Split()
 
 
 @pytest.mark.parametrize("failure", list(Failure))
@@ -70,11 +70,11 @@ def test_no_answer_is_retried_for_ever(failure: Failure) -> None:
 def test_retry_after_is_honoured_between_a_second_and_a_minute(
     asked_s: float, waited_s: float
 ) -> None:
-    assert first_attempt(Answer(429, asked_s)) == Retry(waited_s)
+    assert first_attempt(WebhookAnswer(429, asked_s)) == Retry(waited_s)
 
 
 def test_retry_after_of_another_status_is_ignored() -> None:
-    assert first_attempt(Answer(503, 30.0)) == Retry(1.0)
+    assert first_attempt(WebhookAnswer(503, 30.0)) == Retry(1.0)
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_no_header_makes_the_reader_fail(value: str, date: str) -> None:
     [
         (Failure.TIMEOUT, "timeout"),
         (Failure.CONNECTION, "connection"),
-        (Answer(302), "redirect"),
-        (Answer(401), "refused"),
-        (Answer(403), "refused"),
-        (Answer(404), "status"),
-        (Answer(500), "status"),
+        (WebhookAnswer(302), "redirect"),
+        (WebhookAnswer(401), "refused"),
+        (WebhookAnswer(403), "refused"),
+        (WebhookAnswer(404), "status"),
+        (WebhookAnswer(500), "status"),
     ],
 )
 def test_errors_are_counted_under_fixed_labels(outcome: Outcome, label: str) -> None:
@@ -141,10 +141,10 @@ def test_errors_are_counted_under_fixed_labels(outcome: Outcome, label: str) -> 
     [
         (Failure.TIMEOUT, "N8N_TIMEOUT"),
         (Failure.CONNECTION, "N8N_WEBHOOK_URL"),
-        (Answer(401), "correct N8N_AUTH_HEADER"),
-        (Answer(404), "is the workflow active?"),
-        (Answer(302), "not followed"),
-        (Answer(500), "status 500"),
+        (WebhookAnswer(401), "correct N8N_AUTH_HEADER"),
+        (WebhookAnswer(404), "is the workflow active?"),
+        (WebhookAnswer(302), "not followed"),
+        (WebhookAnswer(500), "status 500"),
     ],
 )
 def test_failures_are_described_with_what_to_do(outcome: Outcome, part: str) -> None:

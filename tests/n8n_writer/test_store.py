@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from actors.n8n_writer.payload import CoinBatch
 from actors.n8n_writer.store import SpooledBatches
-from actors.spool.store import Entry, Spool
+from actors.spool.entries import Entry
+from actors.spool.store import Spool
 from tests.discovery.builders import START_US, coin
 
 if TYPE_CHECKING:

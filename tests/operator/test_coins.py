@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from actors.domain import Place
+from actors.operator.inspection import Inspection
 from actors.protocol.connection import GetRoute
+from actors.protocol.operator import (
+    DiscardDeadLetter,
+    GetDeadLetter,
+    GetDeadLetters,
+    RetryDeadLetter,
+)
 from actors.protocol.stream_watch import PollNow
 from actors.protocol.supervisor import (
     CONNECTION,
@@ -17,16 +24,12 @@ from actors.protocol.supervisor import (
     SUPERVISOR,
     ChoosePhase,
     ConfigReloaded,
-    DiscardDeadLetter,
-    GetDeadLetter,
-    GetDeadLetters,
     GetLiveCoin,
     GetTracker,
     Outcome,
     PhasesLoaded,
     ReloadConfig,
     RestartTracker,
-    RetryDeadLetter,
     ReviveTracker,
     StreamsLoaded,
     TrackerOverview,
@@ -220,7 +223,7 @@ def test_revived_tracker_goes_on_and_its_letters_can_be_let_go() -> None:
 
     assert revived.actor.state == "running"
     assert revived.live.trades_total == 0
-    letters = house.system.ask(SUPERVISOR, GetDeadLetters(50))
+    letters = Inspection(house.system).answer(GetDeadLetters(50))
     assert len(letters) == 6
     for letter in letters:
         assert house.system.ask(SUPERVISOR, DiscardDeadLetter(letter.id)) == Outcome(found=True)

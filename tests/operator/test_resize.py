@@ -78,7 +78,7 @@ def test_dry_run_tells_and_changes_nothing(scene: Scene, message: Control) -> No
     assert resized.before != resized.after
     assert resized.effects
     assert scene.tree.threads == 1
-    assert scene.state.roster.limit == 100
+    assert scene.state.admission.limit == 100
     assert scene.book.kept == []
     assert moves(scene, W0) == []
 

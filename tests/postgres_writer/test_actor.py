@@ -24,7 +24,8 @@ from actors.protocol.postgres_writer import (
 )
 from actors.runtime.messages import Flush
 from actors.runtime.simulation import SeededSystem
-from actors.spool.store import Entry, Spool, SpoolUnavailableError, StoredEntry
+from actors.spool.entries import Entry, StoredEntry
+from actors.spool.store import Spool, SpoolUnavailableError
 from settings import load
 from tests.postgres_writer.items import START_US, TRADES_PER_CANDLE, ath, closed, started
 

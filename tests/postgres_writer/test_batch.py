@@ -24,7 +24,7 @@ from actors.protocol.postgres_writer import (
     StreamEnded,
     StreamPhaseChanged,
 )
-from actors.spool.store import StoredEntry
+from actors.spool.entries import StoredEntry
 from tests.postgres_writer.items import a_candle, a_coin, a_trade, ath, closed, started
 
 

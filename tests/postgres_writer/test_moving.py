@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.domain import FeedGap, Mint, Place
-from actors.postgres_writer import Parking, WriterState
+from actors.postgres_writer import ParkedMints, WriterState
 from actors.postgres_writer.codec import encode
 from actors.postgres_writer.spool_recovery import reassign_spool
-from actors.postgres_writer.state import Moving
+from actors.postgres_writer.state import Preparation
 from actors.protocol.postgres_writer import (
     FinishMove,
     GapRecorded,
@@ -255,7 +255,7 @@ def test_with_neither_database_nor_spool_a_move_leaves_rows_to_the_journal_in_th
 
 
 def test_what_one_writer_has_parked_no_other_writes_past(tmp_path: Path) -> None:
-    parking = Parking()
+    parking = ParkedMints()
     parking.add(Mint("A"), 7)
     rig = Rig(tmp_path)
     rig.state = WriterState(parking=parking)
@@ -268,7 +268,7 @@ def test_what_one_writer_has_parked_no_other_writes_past(tmp_path: Path) -> None
 
 
 def test_moving_knows_which_epochs_are_over() -> None:
-    moving = Moving()
+    moving = Preparation()
 
     assert moving.begin(2, 0.0)
     assert not moving.begin(2, 0.0)

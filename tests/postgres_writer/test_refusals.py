@@ -253,7 +253,7 @@ def test_equal_rows_are_repetitions_and_others_are_conflicts_that_are_kept(
         assert running.system.ledger.count(Place.DEAD) == 11
         assert running.system.ledger.count(Place.COMMITTED) == 6 * TRADES_PER_CANDLE
         assert running.system.ledger.balanced
-        notes = [note.what for note in running.system.chronicle.of(Mint("A")) or ()]
+        notes = [note.what for note in running.system.timelines.of(Mint("A")) or ()]
         assert "row_conflict" in notes
 
     assert query(dsn, "SELECT mint, num_buys, last_seq FROM coin_metrics_conflicts") == [

@@ -16,7 +16,7 @@ from actors.domain import Mint, Place, Session
 from actors.postgres_writer import (
     FinishMove,
     MovePrepared,
-    Parking,
+    ParkedMints,
     PooledDatabase,
     PostgresWriterActor,
     PrepareMove,
@@ -75,7 +75,7 @@ class House:
         self.dsn = dsn
         self.spool_path = folder / "spool.sqlite"
         self.told: list[Any] = []
-        self.parking = Parking()
+        self.parking = ParkedMints()
         self.routes = WriterRoutes(writers)
         self.epoch = 0
 

@@ -14,7 +14,8 @@ from actors.protocol.postgres_writer import (
     StreamPhaseChanged,
     StreamStarted,
 )
-from actors.spool.store import Entry, Spool
+from actors.spool.entries import Entry
+from actors.spool.store import Spool
 from tests.postgres_writer.items import a_coin, closed
 
 if TYPE_CHECKING:

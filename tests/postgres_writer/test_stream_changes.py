@@ -14,7 +14,8 @@ from actors.protocol.postgres_writer import (
     StreamEnded,
     StreamPhaseChanged,
 )
-from actors.spool.store import Entry, Spool
+from actors.spool.entries import Entry
+from actors.spool.store import Spool
 from actors.stream_watch import (
     StreamChangePending,
     StreamChangesCommitted,
@@ -75,7 +76,7 @@ def test_a_change_that_the_database_refuses_is_over_for_stream_watch(
 
     assert watched.pending == {}
     assert [letter.message for letter in watched.rig.system.letters()] == [change]
-    notes = watched.rig.system.chronicle.of(A) or ()
+    notes = watched.rig.system.timelines.of(A) or ()
     assert [(note.what, note.details["error"]) for note in notes if note.actor == WRITER] == [
         ("row_dead", "ForeignKeyViolation")
     ]
@@ -89,7 +90,7 @@ def test_a_committed_change_is_over_and_in_the_timeline(watched: Watched) -> Non
     watched.rig.system.advance(0.2)
 
     assert watched.pending == {}
-    notes = watched.rig.system.chronicle.of(A) or ()
+    notes = watched.rig.system.timelines.of(A) or ()
     assert [(note.what, note.details) for note in notes if note.actor == WRITER] == [
         ("stream_committed", {"phase": 2, "active": True}),
         ("stream_committed", {"phase": 99, "active": False}),

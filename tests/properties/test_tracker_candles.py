@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.domain import Candle, Trade, Wallet
-from actors.tracker.candle import Closing, OpenCandle, Yardstick
+from actors.tracker.candle import ClosedWindow, OpenCandle, Thresholds
 from actors.tracker.phases import Window
 from tests.tracker.builders import CREATOR, MINT, at, state, trade
 
 if TYPE_CHECKING:
     import random
 
-YARDSTICK = Yardstick.of_sol(30.0, 85.0, 1.0, 200.0)
+YARDSTICK = Thresholds.of_sol(30.0, 85.0, 1.0, 200.0)
 
 _lamports = st.integers(0, 10**16)
 _price = st.none() | st.floats(1e-12, 1e3)
@@ -63,7 +63,9 @@ def _candle_of(trades: list[Trade]) -> OpenCandle:
 
 def _closed(candle: OpenCandle) -> Candle:
     window = Window(at(0), at(5), 1, 5)
-    return candle.close(Closing(MINT, window, at(5), CREATOR, 0, counts_breaks=True), YARDSTICK)
+    return candle.close(
+        ClosedWindow(MINT, window, at(5), CREATOR, 0, counts_breaks=True), YARDSTICK
+    )
 
 
 @given(_windows_trades(), st.randoms(use_true_random=False))
@@ -72,17 +74,6 @@ def test_any_order_of_a_windows_trades_gives_the_same_candle(
 ) -> None:
     shuffled = random_.sample(trades, len(trades))
     assert _closed(_candle_of(shuffled)) == _closed(_candle_of(trades))
-
-
-@given(_windows_trades(), st.randoms(use_true_random=False))
-def test_candles_of_parts_merge_to_the_candle_of_the_whole(
-    trades: list[Trade], random_: random.Random
-) -> None:
-    shuffled = random_.sample(trades, len(trades))
-    cut = random_.randint(0, len(trades))
-    one, other = _candle_of(shuffled[:cut]), _candle_of(shuffled[cut:])
-    one.merge(other)
-    assert _closed(one) == _closed(_candle_of(trades))
 
 
 @given(_windows_trades(), st.randoms(use_true_random=False))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from actors.domain import Candle, Phase, Trade
 from actors.tracker.dedupe import MEMORY_US
-from actors.tracker.effects import Arm, Effect, Mark, Timer, WindowClosed
+from actors.tracker.effects import Arm, Effect, Mark, TimerKey, WindowClosed
 from tests.tracker.builders import MINT, RULES, at, state, trade
 
 STORED = msgspec.structs.replace(RULES, keep_trades=True)
@@ -25,7 +25,7 @@ class World:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.seq = 0
-        self.timers: dict[Timer, int] = {}
+        self.timers: dict[TimerKey, int] = {}
         self.candles: list[Candle] = []
         self.written: list[Trade] = []
         self.sent: list[Trade] = []

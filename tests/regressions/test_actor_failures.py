@@ -13,7 +13,6 @@ from actors.runtime import (
     Actor,
     ArrivalClock,
     Batch,
-    Budget,
     ChildFailed,
     ChildSpec,
     ChildStopped,
@@ -21,6 +20,7 @@ from actors.runtime import (
     Exceeded,
     Flush,
     Message,
+    RestartBudget,
     System,
 )
 from actors.runtime.simulation import SeededSystem
@@ -116,7 +116,7 @@ def test_constructor_that_fails_uses_up_its_budget_and_leaves_nothing_behind() -
             tries.append(context.monotonic_s())
             raise OSError("no socket to be had")
 
-    budget = Budget(intensity=3, first_s=1.0, max_s=4.0)
+    budget = RestartBudget(intensity=3, first_s=1.0, max_s=4.0)
     system.start("half", Half, exceeded=Exceeded.QUARANTINE, budget=budget)
     for _ in range(60):
         system.advance(0.5)
@@ -136,7 +136,7 @@ def test_constructor_that_fails_uses_up_its_budget_and_leaves_nothing_behind() -
 
 def test_sibling_that_fails_without_end_costs_the_other_nothing_of_its_budget() -> None:
     system, notes = SeededSystem(), list[str]()
-    budget = Budget(intensity=1, period_s=1_000.0, first_s=1.0)
+    budget = RestartBudget(intensity=1, period_s=1_000.0, first_s=1.0)
     for name in ("sick", "healthy"):
         system.start(name, parrot(notes), exceeded=Exceeded.QUARANTINE, budget=budget)
     for _ in range(3):
@@ -316,7 +316,7 @@ def test_two_wishes_for_a_restart_make_one_new_instance() -> None:
 
 def test_wish_for_a_restart_while_one_is_due_makes_one_new_instance() -> None:
     system, notes = SeededSystem(), list[str]()
-    system.start("parrot", parrot(notes), budget=Budget(first_s=5.0))
+    system.start("parrot", parrot(notes), budget=RestartBudget(first_s=5.0))
     system.tell("parrot", Raise())
     system.run()
 
@@ -347,7 +347,7 @@ def test_failure_while_a_restart_is_wished_for_makes_one_new_instance() -> None:
 
 def test_revived_twice_makes_one_new_instance() -> None:
     system, notes = SeededSystem(), list[str]()
-    once = Budget(intensity=0)
+    once = RestartBudget(intensity=0)
     system.start("parrot", parrot(notes), exceeded=Exceeded.QUARANTINE, budget=once)
     system.tell("parrot", Raise())
     system.run()
@@ -365,7 +365,7 @@ def test_question_to_the_dead_fails_at_once(system: System, kind: type[Parrot]) 
     with pytest.raises(pykka.ActorDeadError, match="no actor named 'parrot'"):
         system.ask("parrot", Say("anyone"), 600.0)
 
-    once = Budget(intensity=0)
+    once = RestartBudget(intensity=0)
     system.start_child(
         ChildSpec(
             "parrot", "parrot", kind, making(kind, []), exceeded=Exceeded.QUARANTINE, budget=once

@@ -24,7 +24,7 @@ from tests.supervisor.scene import Scene
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actors.stream_watch.reader import Reader
+    from actors.stream_watch.reader import StreamReader
 
 A = Mint("MintA")
 LIMIT_S = 5.0
@@ -56,7 +56,7 @@ def test_a_tracked_coin_that_the_filter_refuses_keeps_its_first_trade_and_is_tol
 def test_a_database_that_cannot_be_migrated_yet_ends_the_attempt_to_connect(
     error: Exception,
 ) -> None:
-    def refuse() -> Reader:
+    def refuse() -> StreamReader:
         raise error
 
     connector = ThreadConnector(refuse)

@@ -17,7 +17,7 @@ from actors.protocol.supervisor import (
     writer_name,
 )
 from actors.protocol.tracker import CoverageChanged, HandOver, HandOverDone, TradesArrived
-from actors.runtime import Budget, Exceeded
+from actors.runtime import Exceeded, RestartBudget
 from actors.runtime.simulation import SeededSystem
 from actors.tracker import TrackerActor, TrackerState
 from settings import Settings
@@ -43,7 +43,7 @@ class Tracked:
             NAME,
             lambda context: TrackerActor(context, self.state, WriterRoutes(1)),
             exceeded=Exceeded.QUARANTINE,
-            budget=Budget(intensity=0),
+            budget=RestartBudget(intensity=0),
             capacity=capacity,
         )
         self.system.tell(NAME, HandOver((HandOverDone(MINT, None),)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.journal.compactor import JournalKeeper, Opened, Policy
+from actors.journal.compactor import Compactor, Opened, Policy
 from actors.journal.segments import Segment, create, prepare_directory
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ def test_a_segment_that_is_just_being_replaced_is_not_missed(tmp_path: Path) -> 
     # Given a segment that is written to, and its successor announced but not opened yet
     folder = tmp_path / "journal"
     prepare_directory(folder)
-    keeper = JournalKeeper(
+    keeper = Compactor(
         folder,
         Policy(fsync="never", max_bytes=1_000_000, max_age_hours=24),
         appended_bytes=lambda: 0,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from actors.connection import ConnectionState
 from actors.connection.parking import RETRY_S, Parking
 from actors.domain import Drop, Mint, Place, Trade
-from actors.journal.records import Frame
+from actors.journal.records import FrameRecord
 from actors.runtime import Actor, Context, Message
 from actors.runtime.simulation import SeededSystem
 from settings import Settings
@@ -69,7 +69,7 @@ class Parked:
             if journalled:
                 frame = msgspec.json.encode(buy("MintA", number))
                 at_us = START_US + number * 1_000_000
-                self.journal.append([Frame(seq=number, at_us=at_us, data=frame)])
+                self.journal.append([FrameRecord(seq=number, at_us=at_us, data=frame)])
 
     def try_again(self) -> None:
         self.system.advance(RETRY_S * 2)

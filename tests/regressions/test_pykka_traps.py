@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pykka
 import pytest
 
-from actors.runtime import Actor, ArrivalClock, Budget, ChildFailed, ChildSpec, Message, System
+from actors.runtime import (
+    Actor,
+    ArrivalClock,
+    ChildFailed,
+    ChildSpec,
+    Message,
+    RestartBudget,
+    System,
+)
 from settings import load
 from telemetry import Telemetry
 from tests.support.waiting import wait_until
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
     from actors.runtime import Context
 
-QUICK = Budget(intensity=5, first_s=0.001, max_s=0.002)
+QUICK = RestartBudget(intensity=5, first_s=0.001, max_s=0.002)
 
 
 class Add(Message, frozen=True):

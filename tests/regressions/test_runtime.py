@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from typing import Any
+import weakref
+from typing import Any, ClassVar
 
 from actors.assembly.trade_count import trades_in
-from actors.runtime import Actor, Budget, ChildStopped, Context, Exceeded, Flush, Message
+from actors.runtime import Actor, ChildStopped, Context, Exceeded, Flush, Message, RestartBudget
+from actors.runtime.actor import StopFlag
 from actors.runtime.cell import Cell, CellState
 from actors.runtime.messages import Batch
 from actors.runtime.simulation import SeededSystem
 
-ONCE = Budget(intensity=0)
+ONCE = RestartBudget(intensity=0)
 
 
 class Poison(Message, frozen=True):
@@ -45,14 +48,17 @@ def cell_of(system: SeededSystem, name: str) -> Cell:
 class Interrupted(Cell):
     """A cell whose actor ends, in its own thread, in the middle of its restart."""
 
-    ender: threading.Thread | None = None
+    __slots__ = ()
+
+    enders: ClassVar[list[threading.Thread]] = []
 
     @property
     def restarts(self) -> int:
-        if self.ender is None and self.state is CellState.RESTARTING:
-            self.ender = threading.Thread(target=self._end, daemon=True)
-            self.ender.start()
-            self.ender.join(0.05)
+        if not self.enders and self.state is CellState.RESTARTING:
+            ender = threading.Thread(target=self._end, daemon=True)
+            self.enders.append(ender)
+            ender.start()
+            ender.join(0.05)
         return 0
 
     @restarts.setter
@@ -71,8 +77,8 @@ def test_an_actor_that_ends_while_its_restart_is_due_ends_once_and_stays_ended()
     assert isinstance(cell, Interrupted)
     cell.stop_requested = True
     cell.revive()
-    assert cell.ender is not None
-    cell.ender.join(5.0)
+    (ender,) = cell.enders
+    ender.join(5.0)
     system.run()
     assert cell.state is CellState.STOPPED
     assert len(supervisor.of(ChildStopped)) == 1
@@ -92,14 +98,13 @@ def test_a_name_is_free_when_its_actor_is_said_to_be_gone() -> None:
     system = SeededSystem()
     system.start("frail", Frail)
     free: list[bool] = []
-    stopped = cell_of(system, "frail").stopped
-    tell_all = stopped.set
 
-    def set_and_look() -> None:
-        tell_all()
-        free.append("frail" not in system.names())
+    class Looking(StopFlag):
+        def set(self) -> None:
+            super().set()
+            free.append("frail" not in system.names())
 
-    stopped.set = set_and_look  # type: ignore[method-assign]
+    cell_of(system, "frail").stopped = Looking()
     system.stop("frail")
     assert free == [True]
 
@@ -156,3 +161,18 @@ def test_the_wish_to_flush_is_taken_by_a_full_mailbox_behind_what_waits() -> Non
 
 def test_what_a_flush_carries_is_nothing() -> None:
     assert trades_in(Flush()) == 0
+
+
+def test_an_actor_that_has_ended_is_freed_without_the_collector() -> None:
+    system = SeededSystem()
+    system.start("frail", Frail)
+    system.tell("frail", Work((1, 2)))
+    system.run()
+    cell = weakref.ref(cell_of(system, "frail"))
+    gc.collect()
+    gc.disable()
+    try:
+        system.stop("frail")
+        assert cell() is None
+    finally:
+        gc.enable()

@@ -17,7 +17,13 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from actors.runtime.watchdog import Stall
+
 NEVER = 3_600.0
+
+
+def report_stalls(system: System, limit_s: float) -> list[Stall]:
+    return system._watchdog.report(system._long_turns(limit_s))
 
 
 class Add(Message, frozen=True):
@@ -97,8 +103,8 @@ class House:
         self.system = System(
             settings=load({}), telemetry=Telemetry(), clock=ArrivalClock(), threads=threads
         )
-        self.beyond_help: list[str] = []
-        self.system.on_beyond_help = self.beyond_help.append
+        self.unrecoverable: list[str] = []
+        self.system.on_beyond_help = self.unrecoverable.append
         self.gates: list[Gate] = []
         self.system.open()
 
@@ -150,7 +156,7 @@ def test_others_go_on_when_the_only_worker_hangs(house: House) -> None:
     assert house.system.room("sick") == 0
     assert house.system.load.events == 0
     assert (house.system.threads, house.system.threads_lost) == (1, 1)
-    assert house.beyond_help == []
+    assert house.unrecoverable == []
 
 
 def test_turn_that_returns_gives_the_actor_back_and_ends_its_thread(house: House) -> None:
@@ -198,7 +204,7 @@ def test_busy_loop_is_treated_like_a_turn_that_waits(house: House) -> None:
 def test_start_that_hangs_is_done_without_as_well(house: House, place: str) -> None:
     gate = house.sum(f"hangs in {place}")
     assert gate.hangs.wait(10)
-    [stall] = house.system.report_stalls(0.0)
+    [stall] = report_stalls(house.system, 0.0)
     assert stall.message == "on_start"
     assert "pass_through" in stall.stack
 
@@ -247,13 +253,13 @@ def test_more_lost_threads_than_eight_are_beyond_help_and_said_once(house: House
         house.hang(f"sick {number}")
         house.look()
     assert house.system.threads_lost == 8
-    assert house.beyond_help == []
+    assert house.unrecoverable == []
 
     house.hang("the last")
     house.look()
     house.look()
 
-    assert house.beyond_help == ["9 actors are blocked at once, the last the last"]
+    assert house.unrecoverable == ["9 actors are blocked at once, the last the last"]
     assert house.system.threads_lost == 8
     assert house.state("the last") == "running"
 
@@ -271,7 +277,7 @@ def test_thread_that_came_back_makes_room_for_another_to_be_lost(house: House) -
     house.look()
 
     assert house.state("another") == "blocked"
-    assert house.beyond_help == []
+    assert house.unrecoverable == []
 
 
 @pytest.mark.parametrize(
@@ -289,25 +295,25 @@ def test_pinned_actor_that_hangs_for_too_long_is_beyond_help(
     if doing == "Hang":
         house.system.tell(name, Hang())
     assert gate.hangs.wait(10)
-    [stall] = house.system.report_stalls(0.0)
+    [stall] = report_stalls(house.system, 0.0)
     assert (stall.name, stall.message) == (name, doing)
 
     house.look()
-    assert house.beyond_help == []
+    assert house.unrecoverable == []
     assert house.state(name) == "running"
 
     house.look(pinned_limit_s=0.0)
     house.look(pinned_limit_s=0.0)
-    assert house.beyond_help == [f"{name} has been at one turn for 0 s"]
+    assert house.unrecoverable == [f"{name} has been at one turn for 0 s"]
 
 
 def test_idle_actors_are_no_stalls(house: House) -> None:
     gate = house.sum("idle")
     house.system.tell("idle", Add(1))
     wait_until(lambda: gate.total == 1, what="the message")
-    wait_until(lambda: house.system.report_stalls(0.0) == [], what="the end of the turn")
+    wait_until(lambda: report_stalls(house.system, 0.0) == [], what="the end of the turn")
     house.look(pinned_limit_s=0.0)
-    assert (house.system.threads_lost, house.beyond_help) == (0, [])
+    assert (house.system.threads_lost, house.unrecoverable) == (0, [])
 
 
 # Sizes.

@@ -9,9 +9,18 @@ import msgspec
 from actors.connection import ConnectionState
 from actors.connection.parking import RETRY_S, Parking
 from actors.domain import Mint, Place, Trade
-from actors.journal.records import Frame
+from actors.journal.records import FrameRecord
 from actors.protocol.tracker import TradesArrived, TradesParked, TradesUnparked
-from actors.runtime import Actor, Batch, Budget, ChildStopped, Context, Control, Exceeded, Message
+from actors.runtime import (
+    Actor,
+    Batch,
+    ChildStopped,
+    Context,
+    Control,
+    Exceeded,
+    Message,
+    RestartBudget,
+)
 from actors.runtime.simulation import SeededSystem
 from settings import Settings
 from tests.connection.system import KeptHistory, KeptJournal
@@ -149,7 +158,7 @@ def test_pause_survives_a_restart_and_a_failure_of_the_instance() -> None:
 
 
 def test_actor_paused_in_quarantine_is_paused_when_it_is_revived() -> None:
-    scene = Scene(exceeded=Exceeded.QUARANTINE, budget=Budget(intensity=0))
+    scene = Scene(exceeded=Exceeded.QUARANTINE, budget=RestartBudget(intensity=0))
     scene.say("poison")
 
     assert scene.system.pause("scribe")
@@ -211,7 +220,7 @@ class Tracked:
     def arrive(self, number: int) -> None:
         """Journal a trade and hand it on as the connection does."""
         event = trade(seq=number, at_s=number)
-        frame = Frame(
+        frame = FrameRecord(
             seq=number,
             at_us=START_US + number * 1_000_000,
             data=msgspec.json.encode(buy("MintA", number)),
@@ -219,7 +228,7 @@ class Tracked:
         self.journal.append([frame])
         self.system.ledger.receive(Place.QUEUED)
         mint = Mint("MintA")
-        if self.parking.holds(mint) or not self.system.offer(
+        if mint in self.state.parked or not self.system.offer(
             "tracker:MintA", TradesArrived((event,))
         ):
             self.parking.park(mint, [event])

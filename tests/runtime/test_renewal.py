@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.runtime import Actor, ArrivalClock, Budget, ChildSpec, Context, Exceeded, System
+from actors.runtime import Actor, ArrivalClock, ChildSpec, Context, Exceeded, RestartBudget, System
 from actors.runtime.messages import Message
 from actors.runtime.simulation import SeededSystem
 from settings import load
@@ -73,7 +73,7 @@ def test_instance_is_replaced_and_its_mailbox_stays() -> None:
 
 def test_replacement_counts_in_no_budget() -> None:
     system, notes = SeededSystem(), list[str]()
-    budget = Budget(intensity=1, period_s=60.0)
+    budget = RestartBudget(intensity=1, period_s=60.0)
     system.start("parrot", parrots(notes), exceeded=Exceeded.QUARANTINE, budget=budget)
 
     for _ in range(5):
@@ -87,7 +87,9 @@ def test_replacement_counts_in_no_budget() -> None:
 
 def test_only_a_running_actor_is_replaced() -> None:
     system = SeededSystem()
-    system.start("parrot", parrots([]), exceeded=Exceeded.QUARANTINE, budget=Budget(intensity=0))
+    system.start(
+        "parrot", parrots([]), exceeded=Exceeded.QUARANTINE, budget=RestartBudget(intensity=0)
+    )
     system.tell("parrot", Say("poison"))
     system.run()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.runtime import Actor, ArrivalClock, Budget, ChildSpec, Exceeded, Message, System
+from actors.runtime import Actor, ArrivalClock, ChildSpec, Exceeded, Message, RestartBudget, System
 from actors.runtime.simulation import SeededSystem
 from settings import Settings
 from telemetry import Telemetry
@@ -82,9 +82,11 @@ def test_held_lane_is_waited_for_a_paused_one_is_not(system: SeededSystem) -> No
     assert system.busy(KINDS) is None
 
 
-@pytest.mark.parametrize(("budget", "busy"), [(Budget(5, 60.0), "hop:0"), (Budget(0, 60.0), None)])
+@pytest.mark.parametrize(
+    ("budget", "busy"), [(RestartBudget(5, 60.0), "hop:0"), (RestartBudget(0, 60.0), None)]
+)
 def test_failed_actor_is_waited_for_while_it_is_to_be_started_again(
-    system: SeededSystem, budget: Budget, busy: str | None
+    system: SeededSystem, budget: RestartBudget, busy: str | None
 ) -> None:
     system.start("hop:0", Hop, exceeded=Exceeded.QUARANTINE, budget=budget)
     system.tell("hop:0", "what no sender would send")

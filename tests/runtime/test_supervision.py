@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from actors.runtime.supervision import (
-    Budget,
     Decision,
     Escalate,
     Exceeded,
     Quarantine,
     Restart,
+    RestartBudget,
     RestartType,
     Stop,
     decide,
 )
 
-BUDGET = Budget(intensity=3, period_s=60.0, first_s=1.0, max_s=5.0, healthy_s=10.0)
+BUDGET = RestartBudget(intensity=3, period_s=60.0, first_s=1.0, max_s=5.0, healthy_s=10.0)
 PERMANENT, TRANSIENT, TEMPORARY = RestartType
 
 
@@ -51,6 +51,6 @@ def test_jitter_takes_up_to_half_of_the_pause(jitter: float, pause_s: float) -> 
 
 
 def test_the_pause_is_bounded_however_long_the_row() -> None:
-    patient = Budget(intensity=1_000, period_s=1e9, first_s=1.0, max_s=5.0, healthy_s=10.0)
+    patient = RestartBudget(intensity=1_000, period_s=1e9, first_s=1.0, max_s=5.0, healthy_s=10.0)
     row = [float(n) for n in range(500)]
     assert decide(PERMANENT, Exceeded.ESCALATE, patient, row, jitter=1.0) == Restart(5.0)

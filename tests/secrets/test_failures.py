@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from actors.protocol.operator import ChangeSettings
-from actors.runtime import Actor, ArrivalClock, Budget, ChildSpec, Message, System
-from actors.runtime.inspection.crash_reports import Dossiers
+from actors.runtime import Actor, ArrivalClock, ChildSpec, Message, RestartBudget, System
+from actors.runtime.inspection.crash_reports import CrashReports
 from settings import load, secret_values
 from telemetry import Redactor, Telemetry, configure_logging
 from tests.secrets.planted import leaking_files, leaks
@@ -81,7 +81,7 @@ def test_traceback_with_a_secret_is_masked_in_log_and_dossier(
     settings = load({**ENVIRON, "STATE_DIR": str(tmp_path)})
     redactor, stream = Redactor(secret_values(settings)), io.StringIO()
     configure_logging("DEBUG", log_format, stream, redactor)
-    dossiers = Dossiers(tmp_path / "dossiers", mask=redactor.text)
+    dossiers = CrashReports(tmp_path / "dossiers", mask=redactor.text)
     system = System(
         settings=settings, telemetry=Telemetry(), clock=ArrivalClock(), dossiers=dossiers
     )
@@ -89,7 +89,7 @@ def test_traceback_with_a_secret_is_masked_in_log_and_dossier(
     system.start_child(
         ChildSpec(
             name="failing", kind="discovery", actor=Failing, make=Failing,
-            budget=Budget(intensity=9, period_s=60, first_s=0.001, max_s=0.002),
+            budget=RestartBudget(intensity=9, period_s=60, first_s=0.001, max_s=0.002),
         )
     )  # fmt: skip
     change = ChangeSettings({"db_dsn": ENVIRON["DB_DSN"], "n8n_timeout": 5}, by="127.0.0.1")

@@ -14,7 +14,7 @@ from psycopg import pq
 
 from actors.connection.address import FeedAddress, SessionLostError
 from api.config.views import config_of, settings_of
-from cli.service import check
+from cli.service import check, places
 from db.dsn import parse_dsn
 from db.errors import DsnError
 from db.probe import try_database
@@ -30,7 +30,6 @@ from settings import (
 )
 from settings.masking import is_masked_dsn
 from settings.store import Change, SettingsStore
-from supervisor import places
 from telemetry import Redactor, configure_logging
 from tests.secrets.planted import (
     DSN_FORMS,

@@ -15,7 +15,7 @@ from actors.connection import ConnectionState
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Phase, Place
-from actors.postgres_writer.spool_recovery import Leftovers
+from actors.postgres_writer.spool_recovery import SpoolRecovery
 from actors.protocol.partitioner import WriterRoutes
 from actors.protocol.postgres_writer import CandleClosed
 from actors.protocol.supervisor import (
@@ -31,14 +31,14 @@ from actors.protocol.supervisor import (
 from actors.runtime import Actor, Context
 from actors.runtime.simulation import SeededSystem
 from actors.supervisor import SupervisorActor, SupervisorState
-from actors.supervisor.admission import Roster
+from actors.supervisor.admission import Admission
 from actors.supervisor.shutdown_plan import DrainPlan
-from actors.tracker.factory import Nursery
+from actors.tracker.factory import TrackerFactory
 from settings import Settings
 from simulator.frames import CREATE
 from simulator.market import Market
 from tests.soak.fed import Fed, FedConnection, quiet_log
-from tests.supervisor.means import means
+from tests.supervisor.dependencies import dependencies
 from tests.supervisor.scripted import T0_US
 
 if TYPE_CHECKING:
@@ -104,11 +104,12 @@ class Day:
 
     def _start(self) -> None:
         system, routes = self.system, WriterRoutes(1)
-        state = SupervisorState(Roster(20_000), DrainPlan(timeout_s=20.0), T0_US)
-        nursery = Nursery(lambda: system.settings, routes, Leftovers())
-        acts_through = means(system, nursery, lambda _: None, routes=routes)
+        state = SupervisorState(Admission(20_000), DrainPlan(timeout_s=20.0), T0_US)
+        tracker_factory = TrackerFactory(lambda: system.settings, routes, SpoolRecovery())
+        acts_through = dependencies(system, tracker_factory, lambda _: None, routes=routes)
         system.start(
-            SUPERVISOR, lambda context: SupervisorActor(context, state=state, means=acts_through)
+            SUPERVISOR,
+            lambda context: SupervisorActor(context, state=state, dependencies=acts_through),
         )
         for name in (writer_name(0), N8N_WRITER, STREAM_WATCH):
             system.start(name, lambda context: Sink(context, self))
@@ -152,7 +153,7 @@ class Day:
             threads=threading.active_count(),
             files=len(list(Path("/proc/self/fd").iterdir())),
             timers=system.wheel.pending(),
-            timelines=len(system.chronicle._lives),
+            timelines=len(system.timelines._lives),
             objects=Counter(
                 kind
                 for each in gc.get_objects()

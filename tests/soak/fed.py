@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from actors.connection import ConnectionActor
-from actors.connection.partition import Arrived
 from actors.runtime import Message
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ class FedConnection(ConnectionActor):
         """Do what a reader of a socket does about a slice."""
         # Nobody listens; what is told is that coins are wanted no more.
         self._state.subscriptions.due(self.context.monotonic_s())
-        arrived = [Arrived(self._dispatch.stamp(), frame) for frame in frames]
-        self._dispatch.tell(self._dispatch.deliver(arrived))
-        self._dispatch.advance(self.context.now_us())
+        arrived = self._pipeline.stamped(frames)
+        batch = self._pipeline.partition(arrived)
+        self._pipeline.journal(batch)
+        self._pipeline.route(batch)
+        self._pipeline.advance(self.context.now_us())

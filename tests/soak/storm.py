@@ -11,14 +11,14 @@ import random
 import threading
 import time
 from collections import Counter
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from actors.assembly.trade_count import trades_in
 from actors.connection import ConnectionState
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Mint, Phase, Place, Trade
-from actors.journal.records import Frame
+from actors.journal.records import FrameRecord
 from actors.protocol.connection import RouteMint, StartReading
 from actors.protocol.partitioner import WriterRoutes
 from actors.protocol.supervisor import (
@@ -32,16 +32,16 @@ from actors.protocol.supervisor import (
 from actors.runtime import (
     Actor,
     ArrivalClock,
-    Budget,
     ChildFailed,
     ChildSpec,
     Context,
     Exceeded,
+    RestartBudget,
     RestartType,
     System,
 )
 from actors.runtime.simulation import Probe
-from actors.tracker import TrackerActor, TrackerState, tracker_state
+from actors.tracker import TrackerActor, TrackerState, rules_of, tracker_state
 from settings import Settings
 from telemetry import Telemetry
 from tests.connection.system import KeptHistory, KeptJournal
@@ -49,6 +49,9 @@ from tests.soak.fed import Fed, FedConnection, quiet_log
 from tests.supervisor.scripted import trade
 from tests.support.books import check_books
 from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PER_S: Final = 2_000
 FAILING: Final = 1e-3
@@ -149,6 +152,10 @@ class StormTracker(TrackerActor):
         super().__init__(context, state, WriterRoutes(1))
         self._waits = waits
 
+    def on_batch(self, events: Sequence[Any]) -> None:
+        """Take each event by itself, as what fails is decided event by event."""
+        Actor.on_batch(self, events)
+
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, Trade):
             self._waits.append((message.mint, self.context.now_us() - message.arrived_us))
@@ -170,7 +177,7 @@ class SievedJournal(KeptJournal):
         super().append([record for record in records if self._is_kept(record)])
 
     def _is_kept(self, record: Any) -> bool:
-        return isinstance(record, Frame) and any(mark in record.data for mark in self._marks)
+        return isinstance(record, FrameRecord) and any(mark in record.data for mark in self._marks)
 
 
 class Storm:
@@ -281,7 +288,7 @@ class Storm:
 
     def _track(self, mint: Mint) -> None:
         track = TrackMint(mint, 1, self.system.clock.now_us(), "stream")
-        state = self.states[mint] = tracker_state(track, _PHASES, self.system.settings)
+        state = self.states[mint] = tracker_state(track, _PHASES, rules_of(self.system.settings))
         self.system.start_child(
             ChildSpec(
                 tracker_name(mint),
@@ -290,7 +297,7 @@ class Storm:
                 lambda context: StormTracker(context, state, self.waits),
                 restart=RestartType.TRANSIENT,
                 exceeded=Exceeded.QUARANTINE,
-                budget=Budget(intensity=INTENSITY, period_s=3_600),
+                budget=RestartBudget(intensity=INTENSITY, period_s=3_600),
                 capacity=DOOMED_CAPACITY if mint in self.plan.doomed else CAPACITY,
             )
         )

@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from actors.spool.store import (
-    Entry,
-    Spool,
-    SpoolError,
-    SpoolFullError,
-    SpoolUnavailableError,
-)
+from actors.spool.entries import Entry
+from actors.spool.store import Spool, SpoolError, SpoolFullError, SpoolUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -296,7 +291,8 @@ def test_a_full_disk_refuses_the_entry_and_leaves_the_others(path: Path) -> None
     script = f"""
 import resource, signal
 from pathlib import Path
-from actors.spool.store import Entry, Spool, SpoolError
+from actors.spool.entries import Entry
+from actors.spool.store import Spool, SpoolError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 spool = Spool(Path({str(path)!r}), 64 * 1024 * 1024)
 spool.open()
@@ -322,7 +318,8 @@ def test_everything_put_before_a_kill_is_there_afterwards(path: Path) -> None:
     script = f"""
 import itertools
 from pathlib import Path
-from actors.spool.store import Entry, Spool
+from actors.spool.entries import Entry
+from actors.spool.store import Spool
 spool = Spool(Path({str(path)!r}), 64 * 1024 * 1024)
 spool.open()
 for number in itertools.count():

@@ -29,7 +29,7 @@ from db.streams import StreamRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.stream_watch.reader import Reader
+    from actors.stream_watch.reader import StreamReader
 
 AWAY = psycopg.OperationalError("server closed the connection unexpectedly")
 BABY = Phase(1, "Baby Zone", 5, 0, 10)
@@ -51,7 +51,7 @@ def stream(mint: str, *, active: bool = True) -> StreamRow:
 
 
 class DictReader:
-    """A `Reader` on a dict; counts what it is asked."""
+    """A `StreamReader` on a dict; counts what it is asked."""
 
     def __init__(self, database: DictDatabase) -> None:
         self._database = database
@@ -118,7 +118,7 @@ class DictDatabase:
         self.deaf = False
         self.readers: list[DictReader] = []
         self.attempts = 0
-        self._ended: Reader | Exception | None = None
+        self._ended: StreamReader | Exception | None = None
 
     def set(self, *rows: StreamRow) -> None:
         self.rows |= {row.mint: row for row in rows}
@@ -132,7 +132,7 @@ class DictDatabase:
             self._ended = self.readers[-1]
         done()
 
-    def take(self) -> Reader | Exception | None:
+    def take(self) -> StreamReader | Exception | None:
         ended, self._ended = self._ended, None
         return ended
 
@@ -457,7 +457,7 @@ def test_the_timeline_says_what_showed_a_stream_active_or_not(rig: Rig) -> None:
     rig.notify("MintB")
     rig.system.advance(10.0)
 
-    notes = {mint: rig.system.chronicle.of(mint) or () for mint in (A, B)}
+    notes = {mint: rig.system.timelines.of(mint) or () for mint in (A, B)}
     assert [(note.what, note.details) for note in notes[A]] == [
         ("stream_seen_active", {"by": "poll"}),
         ("stream_seen_inactive", {"by": "poll"}),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from actors.stream_watch.reader import Reader
+    from actors.stream_watch.reader import StreamReader
     from tests.support.postgres import PostgresServer
 
 AT_ONCE_S = 5.0
@@ -78,7 +78,7 @@ class Service:
             )
         )
 
-    def _open_reader(self) -> Reader:
+    def _open_reader(self) -> StreamReader:
         reader = PostgresReader.open(self.dsn, 0, RowClock(lambda: None, lambda _: None))
         if self.deaf:
             reader.listen = lambda: None  # type: ignore[method-assign]  # a pooler that swallows it

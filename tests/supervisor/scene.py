@@ -1,4 +1,4 @@
-"""A supervisor among probes, with a tree and a nursery that only write down what they are asked."""
+"""A supervisor among probes, with children and trackers that only note what they are asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from actors.domain import Mint, Phase
+from actors.operator.inspection import Inspection
 from actors.protocol.partitioner import WriterRoutes
 from actors.protocol.supervisor import (
     CONNECTION,
@@ -30,10 +31,10 @@ from actors.runtime import (
 from actors.runtime.cell import CellState
 from actors.runtime.simulation import Probe, ProbeHandle, SeededSystem
 from actors.supervisor import SupervisorActor, SupervisorState
-from actors.supervisor.admission import Roster
+from actors.supervisor.admission import Admission
 from actors.supervisor.shutdown_plan import DrainPlan
 from settings import Settings
-from tests.supervisor.means import Book, means
+from tests.supervisor.dependencies import Book, dependencies
 
 A, B, C, D = (Mint(letter) for letter in "ABCD")
 PHASES = (Phase(1, "Baby Zone", 5, 0, 10), Phase(99, "Finished", 0, 1440, 1440))
@@ -74,8 +75,10 @@ class FakeTree:
         self.revived: list[str] = []
         self.restarted: list[str] = []
         self.dead_letters = system.dead_letters
+        self.ledger = system.ledger
+        self.status_of = system.status_of
         self.dossiers = system.dossiers
-        self.chronicle = system.chronicle
+        self.timelines = system.timelines
         self.tap = system.tap
         self.recent = system.recent
         self.timers_of = system.timers_of
@@ -85,6 +88,10 @@ class FakeTree:
         self.threads = 1
         self.traced: list[tuple[str, float]] = []
         self.states: dict[str, CellState] = dict.fromkeys(SYSTEM, CellState.RUNNING)
+
+    @property
+    def settings(self) -> Settings:
+        return self._system.settings
 
     def start_child(self, spec: ChildSpec) -> Ref:
         self.started.append(spec.name)
@@ -186,7 +193,7 @@ class Scene:
         given = {"max_trackers": limit, "postgres_writers": len(WRITERS)} | settings
         self.system = SeededSystem(settings=Settings(**given))
         self.tree = FakeTree(self.system)
-        self.nursery = FakeNursery()
+        self.tracker_factory = FakeNursery()
         self.book = Book()
         self.shared: list[int] = []
         self.spool_is_locked = False
@@ -201,29 +208,28 @@ class Scene:
         discovery = self.probes[DISCOVERY] = ProbeHandle(DISCOVERY)
         self.system.start(DISCOVERY, lambda context: Decider(context, discovery.messages, self))
         self.state = SupervisorState(
-            roster=Roster(limit),
+            admission=Admission(limit),
             drain=DrainPlan(timeout_s=20.0),
             started_us=self.system.manual_clock.now_us(),
             phases=phases,
         )
-        self._means = means(
+        self._dependencies = dependencies(
             self.tree,
-            self.nursery,
+            self.tracker_factory,
             self.exit_codes.append,
             routes=WriterRoutes(len(WRITERS)),
             book=self.book,
             share_spool=self._share,
             clock_offset_us=lambda: self.clock_offset_us,
         )
-        self.routes = self._means.routes
-        self.system.start(
-            SUPERVISOR,
-            lambda context: SupervisorActor(
-                context,
-                state=self.state,
-                means=self._means,
-            ),
+        self.routes = self._dependencies.routes
+        self.system.start(SUPERVISOR, self._make_supervisor)
+
+    def _make_supervisor(self, context: Context) -> SupervisorActor:
+        self.supervisor = SupervisorActor(
+            context, state=self.state, dependencies=self._dependencies
         )
+        return self.supervisor
 
     def _share(self, writers: int) -> bool:
         self.shared.append(writers)
@@ -235,6 +241,10 @@ class Scene:
             self.system.run()
 
     def ask(self, message: Any) -> Any:
+        """Ask as the API does: what only reads is answered without the supervisor."""
+        inspection = Inspection(self.tree)  # type: ignore[arg-type]  # it only writes down
+        if inspection.answers(type(message)):
+            return inspection.answer(message)
         return self.system.ask(SUPERVISOR, message)
 
     def tracker(self, mint: Mint) -> ProbeHandle:

@@ -13,7 +13,7 @@ import msgspec
 
 from actors.assembly.trade_count import trades_in
 from actors.connection import ConnectionActor, ConnectionState
-from actors.connection.partition import Arrived
+from actors.connection.partition import RawFrame
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Candle, Mint, Phase, Place, Trade
@@ -34,12 +34,12 @@ from actors.protocol.supervisor import (
 )
 from actors.runtime import Actor, ChildSpec, Context, Exceeded, Flush, Message, RestartType
 from actors.runtime.simulation import SeededSystem
-from actors.supervisor import Means, SupervisorActor, SupervisorState
-from actors.supervisor.admission import Roster
+from actors.supervisor import Dependencies, SupervisorActor, SupervisorState
+from actors.supervisor.admission import Admission
 from actors.supervisor.shutdown_plan import DrainPlan
-from actors.tracker import TrackerActor, TrackerState, tracker_state
+from actors.tracker import TrackerActor, TrackerState, rules_of, tracker_state
 from settings import Settings
-from tests.supervisor.means import means
+from tests.supervisor.dependencies import dependencies
 
 if TYPE_CHECKING:
     import random
@@ -54,7 +54,7 @@ CELL_US = 5_000_000
 POISONER = "poisoner"
 PHASES = (Phase(1, "Baby Zone", 5, 0, 10), Phase(99, "Finished", 0, 1440, 1440))
 
-Slice = tuple[Arrived, ...]
+Slice = tuple[RawFrame, ...]
 Script = Sequence["Slice | Tell"]
 
 
@@ -157,14 +157,15 @@ class ScriptedConnection(ConnectionActor):
 
     def _hand_on(self, frames: Slice) -> None:
         self.context._system.clock.advance(SLICE_S)  # type: ignore[attr-defined]  # manual clock
-        self._dispatch.advance(frames[0].at_us)
-        stamped = [Arrived(self._dispatch.stamp_as(item.at_us), item.frame) for item in frames]
-        result = self._dispatch.deliver(stamped)
-        lists: list[list[Any]] = [result.unrouted, *result.routed.values()]
+        self._pipeline.advance(frames[0].at_us)
+        stamped = [RawFrame(self._pipeline.stamp_as(item.at_us), item.frame) for item in frames]
+        batch = self._pipeline.partition(stamped)
+        self._pipeline.journal(batch)
+        lists: list[list[Any]] = [batch.unrouted, *batch.routed.values()]
         for events in lists:
             events[:] = [_poisoned(event) for event in events]
-        self._dispatch.tell(result)
-        self._dispatch.advance(stamped[-1].at_us + 1)
+        self._pipeline.route(batch)
+        self._pipeline.advance(stamped[-1].at_us + 1)
 
 
 def _poisoned(event: Any) -> Any:
@@ -189,7 +190,7 @@ class StandInWriter(Actor):
 
 
 class RealTrackers:
-    """A nursery of real trackers; a mint that is tracked again goes on behind its last span."""
+    """A factory of real trackers; a mint that is tracked again goes on behind its last span."""
 
     def __init__(self, settings: Settings, routes: WriterRoutes | None = None) -> None:
         self._settings = settings
@@ -203,7 +204,7 @@ class RealTrackers:
         return msgspec.structs.replace(track, last_row_us=known.covered_until_us)
 
     def spec(self, track: TrackMint, phases: tuple[Phase, ...], *, pinned: bool) -> ChildSpec:
-        state = tracker_state(self.completed(track), phases, self._settings)
+        state = tracker_state(self.completed(track), phases, rules_of(self._settings))
         state.life.pinned = pinned
         self._states[track.mint] = state
         return ChildSpec(
@@ -236,13 +237,13 @@ class House:
         system.on_dead_letter = lambda letter: system.ledger.move(
             Place.QUEUED, Place.DEAD, trades_in(letter.message)
         )
-        state = self.supervisor = SupervisorState(Roster(100), DrainPlan(timeout_s=20.0), T0_US)
+        state = self.supervisor = SupervisorState(Admission(100), DrainPlan(timeout_s=20.0), T0_US)
         routes = WriterRoutes(system.settings.postgres_writers)
-        nursery = RealTrackers(system.settings, routes)
-        acts_through = self._means(nursery, routes)
+        tracker_factory = RealTrackers(system.settings, routes)
+        acts_through = self._dependencies(tracker_factory, routes)
         system.start(
             SUPERVISOR,
-            lambda context: SupervisorActor(context, state=state, means=acts_through),
+            lambda context: SupervisorActor(context, state=state, dependencies=acts_through),
         )
         for name in routes.names:
             system.start_child(acts_through.writer_spec(name, None))
@@ -259,9 +260,13 @@ class House:
             ),
         )
 
-    def _means(self, nursery: RealTrackers, routes: WriterRoutes) -> Means:
-        return means(
-            self.system, nursery, self.exit_codes.append, routes=routes, writer_spec=self._writer
+    def _dependencies(self, tracker_factory: RealTrackers, routes: WriterRoutes) -> Dependencies:
+        return dependencies(
+            self.system,
+            tracker_factory,
+            self.exit_codes.append,
+            routes=routes,
+            writer_spec=self._writer,
         )
 
     def _writer(self, name: str, _awaiting_epoch: int | None) -> ChildSpec:
@@ -295,7 +300,7 @@ class House:
 # Frames.
 
 
-def create(mint: str, at_us: int, lamports: int = 0) -> Arrived:
+def create(mint: str, at_us: int, lamports: int = 0) -> RawFrame:
     buy = {"initialBuy": lamports / 1e3, "solAmount": lamports / 1e9}
     return _frame(
         at_us, txType="create", mint=mint, signature=f"create {mint}", traderPublicKey="creator",
@@ -306,7 +311,7 @@ def create(mint: str, at_us: int, lamports: int = 0) -> Arrived:
 
 def trade(
     mint: str, at_us: int, number: int, lamports: int, *, kind: str = "buy", trader: str = "alice"
-) -> Arrived:
+) -> RawFrame:
     """Make a trade without reserves; its price comes from its market cap."""
     return _frame(
         at_us, txType=kind, mint=mint, signature=f"trade {number}", traderPublicKey=trader,
@@ -314,7 +319,7 @@ def trade(
     )  # fmt: skip
 
 
-def sliced(frames: Sequence[Arrived], chance: random.Random) -> list[Slice]:
+def sliced(frames: Sequence[RawFrame], chance: random.Random) -> list[Slice]:
     """Cut frames into slices of 1 to 6."""
     slices: list[Slice] = []
     left = list(frames)
@@ -325,5 +330,5 @@ def sliced(frames: Sequence[Arrived], chance: random.Random) -> list[Slice]:
     return slices
 
 
-def _frame(at_us: int, **fields: Any) -> Arrived:
-    return Arrived(at_us, msgspec.json.encode(fields))
+def _frame(at_us: int, **fields: Any) -> RawFrame:
+    return RawFrame(at_us, msgspec.json.encode(fields))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import msgspec
 import pytest
 
 from actors.domain import FeedState, Phase, Place
 from actors.protocol.connection import (
     FeedReport,
-    GetFeed,
     RouteMint,
     StartReading,
     UnrouteMint,
@@ -24,6 +22,7 @@ from actors.protocol.supervisor import (
     GetHealth,
     GetLedger,
     GetLiveCoin,
+    HealthReport,
     LedgerReport,
     PhasesLoaded,
     StreamsLoaded,
@@ -55,8 +54,8 @@ def scene() -> Scene:
 def test_a_wish_starts_a_tracker_and_then_asks_for_its_route(scene: Scene) -> None:
     scene.tell(track(A, by="trades"))
     assert scene.tree.started == ["tracker:A"]
-    assert scene.nursery.tracks == [track(A, by="trades")]
-    assert scene.nursery.phases == [PHASES]
+    assert scene.tracker_factory.tracks == [track(A, by="trades")]
+    assert scene.tracker_factory.phases == [PHASES]
     assert scene.told(CONNECTION) == [RouteMint(A)]
     assert scene.system.telemetry.value("unified_coins_tracked") == 1
 
@@ -115,7 +114,7 @@ def test_untracking_an_unknown_mint_is_ignored(scene: Scene) -> None:
 def test_the_nursery_hears_of_an_end(scene: Scene) -> None:
     scene.tell(track(A))
     scene.ends(A)
-    assert scene.nursery.ends == [A]
+    assert scene.tracker_factory.ends == [A]
     assert scene.system.telemetry.value("unified_coins_tracked") == 0
 
 
@@ -124,7 +123,7 @@ def test_a_wish_during_the_end_starts_again_after_it(scene: Scene) -> None:
     assert scene.tree.started == ["tracker:A"]
     scene.ends(A)
     assert scene.tree.started == ["tracker:A", "tracker:A"]
-    assert scene.nursery.tracks[-1].by == "api"
+    assert scene.tracker_factory.tracks[-1].by == "api"
     assert scene.told(CONNECTION) == [RouteMint(A), UnrouteMint(A), RouteMint(A)]
 
 
@@ -133,7 +132,7 @@ def test_the_end_of_a_system_actor_frees_no_place() -> None:
     scene.tell(track(A), track(B))
     scene.system.stop(STREAM_WATCH)
     assert scene.tree.started == ["tracker:A"]
-    assert scene.nursery.ends == []
+    assert scene.tracker_factory.ends == []
 
 
 # Failures.
@@ -152,7 +151,7 @@ def test_a_quarantined_tracker_keeps_its_place_and_its_route(scene: Scene) -> No
     scene.quarantine("tracker:A")
     scene.tell(failed("tracker:A", "quarantine"))
     assert scene.tree.stopped == []
-    assert A in scene.state.roster
+    assert A in scene.state.admission
     assert scene.told(CONNECTION) == [RouteMint(A)]
 
 
@@ -187,7 +186,7 @@ def test_phases_go_to_discovery_and_to_every_tracker(scene: Scene) -> None:
     assert scene.told(DISCOVERY) == [PhasesChanged(phases)]
     assert first.messages == second.messages == [PhasesChanged(phases)]
     scene.tell(track(C))
-    assert scene.nursery.phases[-1] == phases
+    assert scene.tracker_factory.phases[-1] == phases
 
 
 def test_a_table_without_a_regular_phase_is_refused(scene: Scene) -> None:
@@ -242,11 +241,7 @@ def test_nobody_answers_for_a_coin_in_quarantine(scene: Scene) -> None:
     assert tracker.messages == []
 
 
-def test_the_connection_answers_for_the_feed(scene: Scene) -> None:
-    assert scene.ask(GetFeed()) == "reply of connection"
-
-
-def test_the_tree_answers_for_the_actors(scene: Scene) -> None:
+def test_nobody_is_asked_about_the_actors(scene: Scene) -> None:
     scene.tell(track(A), track(B))
     assert [report.name for report in scene.ask(GetActors())] == ["tracker:A", "tracker:B"]
     assert scene.ask(GetActor("tracker:B")).name == "tracker:B"
@@ -296,14 +291,45 @@ def test_health_counts_trackers_and_time(scene: Scene) -> None:
     assert report.feed_state == "offline"
 
 
+FEED = FeedReport(
+    FeedState.SILENT, "no frame for 60 s", 0, "", None, None, None, 0, 1, {}, 0, 0.0, 7, None, {}, 0
+)
+
+
 def test_health_reads_what_the_connection_published(scene: Scene) -> None:
-    published: Any = FeedReport(
-        FeedState.SILENT, "no frame for 60 s", 0, "", None, None, None, 0, 1, {}, 0, 0.0, 7,
-        None, {}, 0,
-    )  # fmt: skip
-    scene.system._cells[CONNECTION].status = published
+    scene.system._cells[CONNECTION].status = FEED
     report = scene.ask(GetHealth())
     assert (report.feed_state, report.reconnect_count) == ("silent", 7)
+
+
+def test_the_start_is_complete_once_every_coin_has_its_route_and_subscription(
+    scene: Scene,
+) -> None:
+    def publish(routes: int, unsent: int, state: FeedState = FeedState.LIVE) -> None:
+        scene.system._cells[CONNECTION].status = msgspec.structs.replace(
+            FEED, state=state, routes=routes, unsent_routes=unsent
+        )
+
+    def missing() -> int:
+        report: HealthReport = scene.ask(GetHealth())
+        return report.not_subscribed
+
+    scene.tell(track(A), track(B), track(D), StreamsLoaded(3))
+    publish(routes=1, unsent=1)
+    assert missing() == 3
+    publish(routes=3, unsent=2)
+    assert missing() == 2
+    # A server that delivers no trades is not waited for
+    publish(routes=3, unsent=3, state=FeedState.DISCOVERY_ONLY)
+    assert missing() == 0
+
+
+def test_coins_that_come_after_the_start_are_not_waited_for(scene: Scene) -> None:
+    scene.tell(track(A), StreamsLoaded(1))
+    scene.system._cells[CONNECTION].status = msgspec.structs.replace(FEED, routes=1)
+    assert scene.ask(GetHealth()).not_subscribed == 0
+    scene.tell(track(B))
+    assert scene.ask(GetHealth()).not_subscribed == 0
 
 
 def test_every_writer_is_watched(scene: Scene) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from actors.assembly.timeline_files import EVERY_S, Timelines
 from actors.domain import Mint
-from actors.operator.settings_files import StateDirBook
-from actors.runtime.inspection.timeline import Chronicle, Note
+from actors.operator.settings_files import SettingsFiles
+from actors.runtime.inspection.timeline import Note, Timeline
 from settings import Settings, SettingsError, load
 from settings.store import SettingsStore
 
@@ -20,8 +20,8 @@ MINT = Mint("So1anaMint")
 NOW_US = 1_700_000_000_000_000
 
 
-def book(folder: Path, **environ: str) -> StateDirBook:
-    return StateDirBook(folder, environ, lambda: NOW_US)
+def book(folder: Path, **environ: str) -> SettingsFiles:
+    return SettingsFiles(folder, environ, lambda: NOW_US)
 
 
 def note(what: str) -> Note:
@@ -70,7 +70,7 @@ def test_pins_that_cannot_be_written_say_where_and_why(tmp_path: Path) -> None:
 
 def test_timelines_go_on_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "timelines.msgpack"
-    before, after = Chronicle(), Chronicle()
+    before, after = Timeline(), Timeline()
     before.note(MINT, note("tracking"))
     Timelines(before, path).save()
     Timelines(after, path).load()
@@ -80,7 +80,7 @@ def test_timelines_go_on_after_a_restart(tmp_path: Path) -> None:
 
 def test_timelines_are_written_once_a_minute(tmp_path: Path) -> None:
     path, now = tmp_path / "timelines.msgpack", [0.0]
-    timelines = Timelines(Chronicle(), path, lambda: now[0])
+    timelines = Timelines(Timeline(), path, lambda: now[0])
     now[0] = EVERY_S - 1
     timelines.save_now_and_then()
     assert not path.exists()
@@ -93,11 +93,11 @@ def test_timelines_are_written_once_a_minute(tmp_path: Path) -> None:
 def test_damaged_timelines_are_left_out(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "timelines.msgpack"
     path.write_bytes(content)
-    chronicle = Chronicle()
-    Timelines(chronicle, path).load()
-    assert chronicle.of(MINT) is None
+    timelines = Timeline()
+    Timelines(timelines, path).load()
+    assert timelines.of(MINT) is None
 
 
 def test_timelines_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
-    Timelines(Chronicle(), tmp_path / "missing" / "timelines.msgpack").save()
+    Timelines(Timeline(), tmp_path / "missing" / "timelines.msgpack").save()
     assert list(tmp_path.iterdir()) == []

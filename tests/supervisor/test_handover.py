@@ -24,7 +24,7 @@ from tests.supervisor.scripted import (
 )
 
 if TYPE_CHECKING:
-    from actors.connection.partition import Arrived
+    from actors.connection.partition import RawFrame
 
 SEEDS = seeds(100)
 MINTS = ("A", "B", "C")
@@ -38,7 +38,7 @@ class Market:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
-        self.frames: list[Arrived] = []
+        self.frames: list[RawFrame] = []
         self.cells: Cells = {}
         self.repeated = 0
         number = 0
@@ -57,7 +57,7 @@ class Market:
                     self.repeated += 1
         self.frames.sort(key=lambda frame: frame.at_us)
 
-    def _add(self, frame: Arrived, mint: str, lamports: int) -> None:
+    def _add(self, frame: RawFrame, mint: str, lamports: int) -> None:
         self.frames.append(frame)
         end_us = frame.at_us - frame.at_us % CELL_US + CELL_US
         self.cells.setdefault((mint, end_us), []).append(lamports)

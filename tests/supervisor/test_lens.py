@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.domain import Drop, Mint, Place
+from actors.operator.inspection import Inspection
 from actors.protocol.operator import (
     GetDossiers,
     GetRecent,
@@ -123,7 +124,7 @@ def test_mint_that_is_tracked_again_is_still_pinned(scene: Scene) -> None:
     scene.tell(UntrackMint(A, "inactive"))
     scene.ends(A)
     scene.tracker(A)
-    assert scene.nursery.pinned == [False, True]
+    assert scene.tracker_factory.pinned == [False, True]
 
 
 def test_pin_that_cannot_be_kept_is_refused(scene: Scene) -> None:
@@ -178,7 +179,7 @@ def test_timer_goes_with_the_tracker(scene: Scene) -> None:
 
 def test_window_that_a_tracker_could_not_write_is_entered_as_dead(scene: Scene) -> None:
     scene.system.ledger.receive(Place.OPEN, 3)
-    scene.nursery.open_trades = 3
+    scene.tracker_factory.open_trades = 3
     scene.tell(UntrackMint(A, "inactive"))
     scene.ends(A)
     assert scene.system.ledger.read()[1][Place.DEAD] == 3
@@ -222,7 +223,7 @@ def test_failures_leave_a_dossier() -> None:
     script = [(create("A", T0_US),), (trade("A", T0_US + 1, 1, 10, trader="poisoner"),)]
     house = House(0, script, activation="trades", activation_min_trades=0)
     house.play()
-    [dossier] = house.system.ask(SUPERVISOR, GetDossiers(10))
+    [dossier] = Inspection(house.system).answer(GetDossiers(10))
     assert dossier.actor == NAME
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from actors.domain import Mint, Trade, Wallet
 from actors.protocol.tracker import HandOver, HandOverDone, TradesArrived
 from actors.runtime import DeadLetter
-from actors.supervisor.letter_file import LetterFile
+from actors.supervisor.letter_file import DeadLetterFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +48,8 @@ def lines(folder: Path, name: str = "dead-letters.jsonl") -> list[dict[str, Any]
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
-def make(folder: Path, max_bytes: int = 1_000_000) -> LetterFile:
-    return LetterFile(folder, lambda text: text.replace("secret", "***"), max_bytes)
+def make(folder: Path, max_bytes: int = 1_000_000) -> DeadLetterFile:
+    return DeadLetterFile(folder, lambda text: text.replace("secret", "***"), max_bytes)
 
 
 def test_letter_is_a_line_with_the_trades_in_it_and_no_secret(tmp_path: Path) -> None:

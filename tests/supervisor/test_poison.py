@@ -6,17 +6,18 @@ import random
 from typing import TYPE_CHECKING
 
 from actors.domain import Trade
-from actors.protocol.supervisor import SUPERVISOR, GetActors
+from actors.operator.inspection import Inspection
+from actors.protocol.supervisor import GetActors
 from tests.runtime.seeds import seeds, try_each
 from tests.supervisor.scripted import POISONER, T0_US, House, create, sliced, trade
 
 if TYPE_CHECKING:
-    from actors.connection.partition import Arrived
+    from actors.connection.partition import RawFrame
 
 SEEDS = seeds(100)
 
 
-def market(seed: int, poisons: int) -> tuple[list[tuple[Arrived, ...]], list[int]]:
+def market(seed: int, poisons: int) -> tuple[list[tuple[RawFrame, ...]], list[int]]:
     """A coin with 60 trades of 1 to 60 lamports in 30 s; tell which of them are poisonous."""
     chance = random.Random(seed)
     poisonous = sorted(chance.sample(range(1, 61), poisons))
@@ -88,7 +89,7 @@ def test_too_much_poison_quarantines_one_tracker_and_leaves_the_others_alone() -
         lamports = sum(c.volume_lamports for c in house.candles() if c.mint == "A")
         # What waited in quarantine is written in the chance that the drain gives.
         assert lamports == 1_830 - sum(poisonous), f"seed {seed}: {lamports} lamports"
-        names = [actor.name for actor in house.system.ask(SUPERVISOR, GetActors())]
+        names = [actor.name for actor in Inspection(house.system).answer(GetActors())]
         assert not any(name.startswith("tracker") for name in names), f"seed {seed}"
 
     try_each(scenario, SEEDS)

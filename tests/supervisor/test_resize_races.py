@@ -9,13 +9,13 @@ from actors.domain import Candle, Mint
 from actors.postgres_writer import PostgresWriterActor, WriterState
 from actors.postgres_writer.database import BatchOutcome
 from actors.postgres_writer.spool_recovery import reassign_spool
-from actors.postgres_writer.state import Parking
+from actors.postgres_writer.state import ParkedMints
 from actors.protocol.operator import PauseTracker, ResizeDispatcher, ResizeWriters, ResumeTracker
 from actors.protocol.supervisor import RestartTracker, writer_of
 from actors.runtime import ChildSpec
 from actors.spool.store import Spool
 from tests.runtime.seeds import try_each
-from tests.supervisor.means import means
+from tests.supervisor.dependencies import dependencies
 from tests.supervisor.scripted import House, Script, Slice, Tell, sliced
 from tests.supervisor.test_handover import MINTS, SEEDS, Market, check_spans, expected, volumes
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from actors.postgres_writer.batch import Contents
     from actors.protocol.partitioner import WriterRoutes
-    from actors.supervisor import Means
+    from actors.supervisor import Dependencies
     from tests.supervisor.scripted import RealTrackers
 
 
@@ -72,16 +72,16 @@ class WritingHouse(House):
         self, seed: int, script: Script, folder: Path, *, away_share: float = 0.0, **settings: Any
     ) -> None:
         self._path = folder / f"spool-{seed}.sqlite"
-        self._parking = Parking()
+        self._parking = ParkedMints()
         self.log = CommitLog(random.Random(seed), away_share)
         super().__init__(seed, script, **settings)
 
     def _spool(self) -> Spool:
         return Spool(self._path, 1 << 26)
 
-    def _means(self, nursery: RealTrackers, routes: WriterRoutes) -> Means:
-        return means(
-            self.system, nursery, self.exit_codes.append,
+    def _dependencies(self, tracker_factory: RealTrackers, routes: WriterRoutes) -> Dependencies:
+        return dependencies(
+            self.system, tracker_factory, self.exit_codes.append,
             routes=routes, writer_spec=self._writer, share_spool=self._share,
         )  # fmt: skip
 

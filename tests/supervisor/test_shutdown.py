@@ -143,7 +143,8 @@ def test_discovery_that_is_late_or_gone_holds_nothing_up(scene: Scene) -> None:
     scene.tell(Drain("SIGTERM"), ReadingStopped(0))
     scene.ends(A)
     scene.ends(B)
-    scene.system.advance(1.9)
+    # Its own share, and what reading has left of its own
+    scene.system.advance(7.9)
     assert flushed(scene) == []
     scene.system.advance(0.1)
     assert flushed(scene) == list(FLUSHED)
@@ -182,7 +183,7 @@ def test_trackers_that_are_late_are_left_behind(scene: Scene) -> None:
     scene.tell(Drain("SIGTERM"), ReadingStopped(0))
     scene.ends(A)
     with structlog.testing.capture_logs() as logs:
-        scene.system.advance(4.0)
+        scene.system.advance(12.0)
     assert flushed(scene) == list(FLUSHED)
     [said] = [log for log in logs if log["event"] == "drain_overdue"]
     assert (said["stage"], said["late"]) == ("trackers", ["tracker:B"])
@@ -195,7 +196,7 @@ def test_writers_that_are_late_are_left_behind(scene: Scene) -> None:
     scene.ends(A)
     scene.ends(B)
     drained(scene, *WRITERS)
-    scene.system.advance(9.9)
+    scene.system.advance(19.9)
     assert scene.exit_codes == []
     scene.system.advance(0.1)
     assert scene.exit_codes == [1]
@@ -204,7 +205,7 @@ def test_writers_that_are_late_are_left_behind(scene: Scene) -> None:
 def test_when_everybody_is_late_it_ends_within_the_deadline(scene: Scene) -> None:
     scene.discovery_decides = False
     scene.tell(Drain("SIGTERM"))
-    for seconds in (4.0, 2.0, 4.0, 9.9):
+    for seconds in (4.0, 4.0, 4.0, 7.9):
         scene.system.advance(seconds)
     assert scene.exit_codes == []
     scene.system.advance(0.1)

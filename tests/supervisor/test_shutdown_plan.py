@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 
 from actors.supervisor.shutdown_plan import DrainPlan, Stage
 
+NOW_S = 100.0
+
 
 def begun(timeout_s: float = 20.0) -> DrainPlan:
     plan = DrainPlan(timeout_s=timeout_s)
-    plan.begin("SIGTERM", 0, "connection")
+    plan.begin("SIGTERM", 0, "connection", NOW_S)
     return plan
 
 
 def test_a_plan_that_has_not_begun_is_not_active() -> None:
     plan = DrainPlan(timeout_s=20.0)
-    assert (plan.active, plan.stage, plan.stage_s) == (False, Stage.RUNNING, 0.0)
+    assert (plan.active, plan.stage, plan.stage_s(NOW_S)) == (False, Stage.RUNNING, 0.0)
 
 
 def test_the_beginning_waits_for_the_reader() -> None:
@@ -48,13 +50,29 @@ def test_stages_follow_each_other_to_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("advances", "seconds"), [(0, 4.0), (1, 2.0), (2, 4.0), (3, 10.0), (4, 0.0)], ids=str
+    ("advances", "begins_s", "seconds"),
+    [(0, 0.0, 4.0), (1, 4.0, 4.0), (2, 8.0, 4.0), (3, 12.0, 8.0), (4, 20.0, 0.0)],
+    ids=str,
 )
-def test_each_stage_has_its_share_of_the_deadline(advances: int, seconds: float) -> None:
+def test_each_stage_has_its_share_of_the_deadline(
+    advances: int, begins_s: float, seconds: float
+) -> None:
     plan = begun(timeout_s=20.0)
     for _ in range(advances):
         plan.next(())
-    assert plan.stage_s == seconds
+    assert plan.stage_s(NOW_S + begins_s) == seconds
+
+
+def test_what_a_stage_leaves_of_its_share_is_for_those_behind_it() -> None:
+    plan = begun(timeout_s=20.0)
+    plan.next(("discovery",))
+    assert plan.stage_s(NOW_S + 0.5) == 7.5
+
+
+def test_a_stage_that_begins_late_has_its_own_share_all_the_same() -> None:
+    plan = begun(timeout_s=20.0)
+    plan.next(("discovery",))
+    assert plan.stage_s(NOW_S + 30.0) == 4.0
 
 
 def test_coins_get_trackers_until_all_that_was_read_is_decided_on() -> None:
@@ -68,9 +86,9 @@ def test_coins_get_trackers_until_all_that_was_read_is_decided_on() -> None:
 @given(timeout_s=st.floats(0.1, 1000.0))
 def test_the_shares_add_up_to_the_deadline(timeout_s: float) -> None:
     plan = begun(timeout_s)
-    total_s = plan.stage_s
+    total_s = plan.stage_s(NOW_S)
     while plan.next(()) is not Stage.DONE:
-        total_s += plan.stage_s
+        total_s += plan.stage_s(NOW_S + total_s)
     assert total_s == pytest.approx(timeout_s)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,7 +47,7 @@ def run_in_process(
     folder.mkdir(parents=True, exist_ok=True)
     values = {"STATE_DIR": folder, "API_PORT": 0, "DB_DSN": dsn, "STORE_TRADES": True, **given}
     environ = {name: str(value) for name, value in values.items()}
-    service = Service(load(environ, None), environ, Redactor(()), out=io.StringIO())
+    service = Service(load(environ, None), environ, Redactor(()))
     try:
         service.start()
         system = service._system

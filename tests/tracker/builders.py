@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from actors.domain import AllTimeHigh, Coin, Migration, Mint, Phase, Trade, Wallet
-from actors.tracker.candle import Yardstick
-from actors.tracker.state import Rules, TrackerState
+from actors.tracker.candle import Thresholds
+from actors.tracker.state import TrackerRules, TrackerState
 
 MINT = Mint("So1anaMint")
 CREATOR = Wallet("creator")
@@ -17,8 +17,8 @@ MATURE = Phase(3, "Mature Zone", 60, 60, 1440)
 FINISHED = Phase(99, "Finished", 0, 1440, 1440)
 PHASES = (BABY, SURVIVAL, MATURE, FINISHED)
 
-RULES = Rules(
-    yardstick=Yardstick.of_sol(30.0, 85.0, 1.0, 200.0),
+RULES = TrackerRules(
+    thresholds=Thresholds.of_sol(30.0, 85.0, 1.0, 200.0),
     age_offset_us=0,
     ath_interval_us=5_000_000,
     watchdog_seconds=600.0,
@@ -107,7 +107,7 @@ def state(
     last_row: float | None = None,
     rows_seq: int = 0,
     ath: AllTimeHigh | None = None,
-    rules: Rules = RULES,
+    rules: TrackerRules = RULES,
     creator: Wallet | None = None,
 ) -> TrackerState:
     """Make a state; its hand-over is over unless told otherwise."""

@@ -39,6 +39,7 @@ from actors.tracker import (
     SetPhase,
     TrackerActor,
     TradesArrived,
+    rules_of,
     tracker_state,
 )
 from settings import Settings
@@ -74,7 +75,7 @@ class Scene:
         self.stream_watch = self.system.probe(STREAM_WATCH)
         self.supervisor = self.system.probe(SUPERVISOR)
         track = TrackMint(MINT, phase_id, at(0), "stream")
-        self.state = tracker_state(track, PHASES, self.system.settings)
+        self.state = tracker_state(track, PHASES, rules_of(self.system.settings))
         self.system.start(NAME, lambda context: TrackerActor(context, self.state, WriterRoutes(1)))
 
     def route(self, *events: Trade | Migration, run: bool = True) -> None:

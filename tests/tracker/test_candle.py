@@ -3,18 +3,20 @@ from __future__ import annotations
 import pytest
 
 from actors.domain import Candle, Trade, Wallet
-from actors.tracker.candle import Closing, OpenCandle, Yardstick
+from actors.tracker.candle import ClosedWindow, OpenCandle, Thresholds
 from actors.tracker.phases import Window
 from tests.tracker.builders import CREATOR, MINT, at, sol, trade
 
-YARDSTICK = Yardstick.of_sol(30.0, 85.0, 1.0, 200.0)
+YARDSTICK = Thresholds.of_sol(30.0, 85.0, 1.0, 200.0)
 
 
 def close(*trades: Trade, creator: Wallet | None = CREATOR, counts_breaks: bool = True) -> Candle:
     candle = OpenCandle(YARDSTICK.whale_lamports)
     for one in trades:
         candle.add(one)
-    closing = Closing(MINT, Window(at(0), at(5), 1, 5), at(5), creator, 4_000_000, counts_breaks)
+    closing = ClosedWindow(
+        MINT, Window(at(0), at(5), 1, 5), at(5), creator, 4_000_000, counts_breaks
+    )
     return candle.close(closing, YARDSTICK)
 
 
@@ -40,15 +42,6 @@ def test_trades_without_an_amount_are_trades_and_in_no_figure_of_sol() -> None:
     assert (candle.max_single_buy_lamports, candle.max_single_sell_lamports) == (sol(2), 0)
     assert (candle.num_whale_buys, candle.num_whale_sells, candle.num_micro_trades) == (1, 0, 0)
     assert candle.dev_sold_lamports == 0
-
-
-def test_merged_candles_add_their_trades_without_an_amount() -> None:
-    first, second = (OpenCandle(YARDSTICK.whale_lamports) for _ in range(2))
-    first.add(trade(seq=1, amount=None))
-    second.add(trade(seq=2, amount=None))
-    first.merge(second)
-
-    assert (first.trades_without_amount, first.num_trades) == (2, 2)
 
 
 def test_prices_open_and_close_by_sequence_number() -> None:
@@ -164,7 +157,7 @@ def test_breaks_are_left_out_for_coins_whose_reserves_do_not_follow() -> None:
     candle.add(trade())
     candle.chain_breaks = 3
     window = Window(at(0), at(5), 1, 5)
-    counted = Closing(MINT, window, at(5), None, 0, counts_breaks=True)
-    left_out = Closing(MINT, window, at(5), None, 0, counts_breaks=False)
+    counted = ClosedWindow(MINT, window, at(5), None, 0, counts_breaks=True)
+    left_out = ClosedWindow(MINT, window, at(5), None, 0, counts_breaks=False)
     assert candle.close(counted, YARDSTICK).chain_breaks == 3
     assert candle.close(left_out, YARDSTICK).chain_breaks == 0

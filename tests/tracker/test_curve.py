@@ -18,13 +18,12 @@ def test_progress_counts_real_sol(virtual_sol: float, pct: float) -> None:
 
 
 def test_a_coin_graduates_at_exactly_99_and_a_half_percent() -> None:
-    assert not CURVE.is_graduated(sol(114.575) - 1)
-    assert CURVE.is_graduated(sol(114.575))
+    assert CURVE.graduation_lamports == sol(114.575)
 
 
 def test_the_former_thresholds_count_virtual_sol() -> None:
     former = Curve.of_sol(0.0, 85.0)
-    assert former.is_graduated(sol(84.575))
+    assert former.graduation_lamports == sol(84.575)
     assert former.progress_pct(sol(42.5)) == 50.0
 
 

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from actors.domain import Mint
@@ -33,18 +30,6 @@ def test_arrival_amount_and_price_are_no_part_of_the_identity() -> None:
 
 def test_odd_text_has_an_identity() -> None:
     assert identity_hash(trade(signature="\ud800")) != identity_hash(trade(signature="\ud801"))
-
-
-def test_an_identity_is_the_same_in_another_process() -> None:
-    code = (
-        "from tests.tracker.builders import trade\n"
-        "from actors.tracker.dedupe import identity_hash\n"
-        "print(identity_hash(trade(signature='s', trader='t', tokens=7)))"
-    )
-    other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert int(other.stdout) == identity_hash(BASE)
 
 
 def test_a_trade_is_new_once() -> None:

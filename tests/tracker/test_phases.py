@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.domain import Phase
-from actors.tracker.lifecycle import Life
+from actors.tracker.lifecycle import Lifecycle
 from actors.tracker.phases import (
     Window,
     cell_end_us,
@@ -102,8 +102,8 @@ def test_a_phase_without_an_interval_is_ignored_with_a_warning() -> None:
     )
 
 
-def _life(*, phase_id: int = 1, offset_min: int = 0, created: float | None = None) -> Life:
-    return Life(
+def _life(*, phase_id: int = 1, offset_min: int = 0, created: float | None = None) -> Lifecycle:
+    return Lifecycle(
         PHASES,
         phase_id,
         started_us=at(0),

@@ -14,7 +14,7 @@ from actors.tracker.effects import (
     Mark,
     PhaseSwitched,
     RenewSubscription,
-    Timer,
+    TimerKey,
     WindowClosed,
 )
 from tests.tracker.builders import (
@@ -51,7 +51,7 @@ def spans(tracker: TrackerState, effects: list[Effect]) -> list[tuple[float, flo
 
 
 def end_window(tracker: TrackerState, seconds: float) -> list[Effect]:
-    return tracker.due(Timer.WINDOW, at(seconds), at(seconds))
+    return tracker.due(TimerKey.WINDOW, at(seconds), at(seconds))
 
 
 # Windows.
@@ -60,9 +60,9 @@ def end_window(tracker: TrackerState, seconds: float) -> list[Effect]:
 def test_the_first_trade_opens_its_cell_and_waits_for_its_end() -> None:
     tracker = state()
     assert tracker.add(trade(7)) == [
-        Arm(Timer.WINDOW, at(10)),
+        Arm(TimerKey.WINDOW, at(10)),
         Mark.ADDED,
-        Arm(Timer.ATH, at(12)),
+        Arm(TimerKey.ATH, at(12)),
     ]
     assert tracker.window is not None
     assert (tracker.window.start_us, tracker.window.end_us) == (at(5), at(10))
@@ -147,7 +147,7 @@ def test_a_window_of_duplicates_is_stale_and_not_written() -> None:
     tracker = state()
     tracker.add(trade(1, signature="s"))
     end_window(tracker, 5)
-    assert tracker.add(trade(6, signature="s")) == [Mark.DUPLICATE, Arm(Timer.WINDOW, at(10))]
+    assert tracker.add(trade(6, signature="s")) == [Mark.DUPLICATE, Arm(TimerKey.WINDOW, at(10))]
     assert tracker.add(trade(7, signature="s")) == [Mark.DUPLICATE]
     assert end_window(tracker, 10) == [Mark.STALE_WINDOW]
     assert end_window(tracker, 10) == []
@@ -278,7 +278,7 @@ def test_trades_come_along_when_they_are_kept() -> None:
 def test_a_phase_change_acts_at_the_end_of_the_running_window() -> None:
     tracker = state(started=-597)
     tracker.add(trade(1))
-    assert tracker.due(Timer.PHASE, at(3), at(3)) == []
+    assert tracker.due(TimerKey.PHASE, at(3), at(3)) == []
     effects = end_window(tracker, 5)
     assert spans(tracker, effects) == [(0, 5)]
     assert PhaseSwitched(2) in effects
@@ -288,9 +288,9 @@ def test_a_phase_change_acts_at_the_end_of_the_running_window() -> None:
 
 def test_a_phase_change_acts_at_once_without_a_window() -> None:
     tracker = state()
-    assert tracker.due(Timer.PHASE, at(600), at(600)) == [
+    assert tracker.due(TimerKey.PHASE, at(600), at(600)) == [
         PhaseSwitched(2),
-        Arm(Timer.PHASE, at(3_600)),
+        Arm(TimerKey.PHASE, at(3_600)),
         RenewSubscription(in_doubt=False, first_doubt=False),
     ]
 
@@ -321,7 +321,7 @@ def test_phase_switches_repeat_the_subscription_at_most_once_per_watchdog_time()
 
 def test_a_create_that_comes_later_moves_the_age() -> None:
     tracker = state(started=0)
-    assert tracker.learn(coin(-300)) == [Arm(Timer.PHASE, at(300))]
+    assert tracker.learn(coin(-300)) == [Arm(TimerKey.PHASE, at(300))]
     assert tracker.learn(coin(-500)) == []
     assert tracker.creator == CREATOR
 
@@ -330,7 +330,7 @@ def test_changed_phases_act_at_the_end_of_the_running_window() -> None:
     tracker = state()
     tracker.add(trade(1))
     slower = Phase(1, "Slower", 10, 0, 20)
-    assert tracker.change_phases((slower, SURVIVAL), at(2)) == [Arm(Timer.PHASE, at(1_200))]
+    assert tracker.change_phases((slower, SURVIVAL), at(2)) == [Arm(TimerKey.PHASE, at(1_200))]
     assert spans(tracker, end_window(tracker, 5)) == [(0, 5)]
     tracker.add(trade(6))
     assert spans(tracker, end_window(tracker, 10)) == [(5, 10)]
@@ -365,7 +365,7 @@ def test_tracking_without_any_phase_is_refused() -> None:
 
 def test_a_coin_that_outlives_its_last_phase_is_finished() -> None:
     tracker = state(phase_id=3)
-    effects = tracker.due(Timer.PHASE, at(86_400), at(86_400))
+    effects = tracker.due(TimerKey.PHASE, at(86_400), at(86_400))
     assert effects == [AthDue(), Ended(99, graduated=False, at_us=at(86_400))]
     assert tracker.add(trade(86_401)) == [Mark.ORPHAN]
 
@@ -373,7 +373,7 @@ def test_a_coin_that_outlives_its_last_phase_is_finished() -> None:
 def test_a_finished_coin_writes_its_last_window_first() -> None:
     tracker = state(phase_id=3)
     tracker.add(trade(86_399))
-    effects = tracker.due(Timer.PHASE, at(86_400), at(86_400))
+    effects = tracker.due(TimerKey.PHASE, at(86_400), at(86_400))
     assert spans(tracker, effects) == [(86_340, 86_400)]
     assert effects[-1] == Ended(99, graduated=False, at_us=at(86_400))
 
@@ -479,9 +479,9 @@ def test_a_restored_high_is_never_lowered() -> None:
 
 def test_a_higher_high_waits_for_the_same_timer() -> None:
     tracker = state()
-    assert Arm(Timer.ATH, at(6)) in tracker.add(trade(1, price=1e-7))
+    assert Arm(TimerKey.ATH, at(6)) in tracker.add(trade(1, price=1e-7))
     assert tracker.add(trade(2, price=2e-7)) == [Mark.ADDED]
-    assert tracker.due(Timer.ATH, at(6), at(6)) == [AthDue()]
+    assert tracker.due(TimerKey.ATH, at(6), at(6)) == [AthDue()]
 
 
 # The hand-over.
@@ -533,10 +533,10 @@ def test_a_new_instance_waits_for_everything_again() -> None:
     tracker = state()
     tracker.add(trade(1))
     assert set(tracker.timers(at(2))) == {
-        Arm(Timer.PHASE, at(600)),
-        Arm(Timer.WATCHDOG, at(601)),
-        Arm(Timer.WINDOW, at(5)),
-        Arm(Timer.ATH, at(7)),
+        Arm(TimerKey.PHASE, at(600)),
+        Arm(TimerKey.WATCHDOG, at(601)),
+        Arm(TimerKey.WINDOW, at(5)),
+        Arm(TimerKey.ATH, at(7)),
     }
 
 
@@ -544,17 +544,17 @@ def test_an_ended_coin_waits_for_nothing() -> None:
     tracker = state()
     tracker.cut(at(1))
     assert tracker.timers(at(2)) == []
-    assert tracker.due(Timer.PHASE, at(600), at(600)) == []
+    assert tracker.due(TimerKey.PHASE, at(600), at(600)) == []
 
 
 def test_silence_raises_a_doubt_and_looks_again() -> None:
     tracker = state()
     tracker.add(trade(1))
-    assert tracker.due(Timer.WATCHDOG, at(100), at(100)) == [Arm(Timer.WATCHDOG, at(601))]
-    assert tracker.due(Timer.WATCHDOG, at(601), at(601)) == [
-        Arm(Timer.WATCHDOG, at(1_801)),
+    assert tracker.due(TimerKey.WATCHDOG, at(100), at(100)) == [Arm(TimerKey.WATCHDOG, at(601))]
+    assert tracker.due(TimerKey.WATCHDOG, at(601), at(601)) == [
+        Arm(TimerKey.WATCHDOG, at(1_801)),
         RenewSubscription(in_doubt=True, first_doubt=True),
     ]
-    assert tracker.due(Timer.WATCHDOG, at(1_801), at(1_801))[1] == RenewSubscription(
+    assert tracker.due(TimerKey.WATCHDOG, at(1_801), at(1_801))[1] == RenewSubscription(
         in_doubt=True, first_doubt=False
     )

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors.domain import FINISHED_PHASE, Candle
-from actors.tracker.candle import Yardstick
-from actors.tracker.effects import Arm, Effect, Ended, Timer, WindowClosed
+from actors.tracker.candle import Thresholds
+from actors.tracker.effects import Arm, Effect, Ended, TimerKey, WindowClosed
 from tests.tracker.builders import BABY, FINISHED, RULES, at, state, trade
 
 if TYPE_CHECKING:
     from actors.tracker.state import TrackerState
 
 MINUTE = 60.0
-STRICTER = msgspec.structs.replace(RULES, yardstick=Yardstick.of_sol(30.0, 85.0, 0.1, 1.0))
+STRICTER = msgspec.structs.replace(RULES, thresholds=Thresholds.of_sol(30.0, 85.0, 0.1, 1.0))
 
 
 def closed(state: TrackerState, effects: list[Effect]) -> Candle:
@@ -50,14 +50,14 @@ def test_the_next_window_is_measured_by_the_new_rules() -> None:
 def test_a_coin_gets_older_at_once_when_less_is_taken_off_its_age() -> None:
     younger = msgspec.structs.replace(RULES, age_offset_us=60_000_000)
     coin = state(rules=younger)
-    assert Arm(Timer.PHASE, at(10 * MINUTE)) in coin.change_rules(RULES)
+    assert Arm(TimerKey.PHASE, at(10 * MINUTE)) in coin.change_rules(RULES)
 
 
 def test_the_watchdog_takes_on_another_patience() -> None:
     coin = state()
     coin.add(trade(1.0))
     changed = coin.change_rules(msgspec.structs.replace(RULES, watchdog_seconds=30.0))
-    assert Arm(Timer.WATCHDOG, at(31.0)) in changed
+    assert Arm(TimerKey.WATCHDOG, at(31.0)) in changed
 
 
 def test_an_ended_coin_takes_no_timers_from_new_rules() -> None:
@@ -69,7 +69,7 @@ def test_an_ended_coin_takes_no_timers_from_new_rules() -> None:
 def test_a_pinned_coin_stays_in_its_last_phase_however_old_it_gets() -> None:
     coin = state(phases=(BABY, FINISHED))
     coin.pin(pinned=True, now_us=at(1.0))
-    assert ends(coin.due(Timer.PHASE, at(10 * MINUTE), at(10 * MINUTE))) == []
+    assert ends(coin.due(TimerKey.PHASE, at(10 * MINUTE), at(10 * MINUTE))) == []
     assert ends(coin.add(trade(11 * MINUTE))) == []
     assert coin.life.phase_id == BABY.id
     assert coin.window is not None
@@ -80,7 +80,7 @@ def test_a_coin_that_is_let_go_ends_with_its_running_window() -> None:
     coin.pin(pinned=True, now_us=at(1.0))
     coin.add(trade(11 * MINUTE))
     assert ends(coin.pin(pinned=False, now_us=at(11 * MINUTE + 1))) == []
-    assert ends(coin.due(Timer.WINDOW, at(11 * MINUTE + 5), at(11 * MINUTE + 5))) == [
+    assert ends(coin.due(TimerKey.WINDOW, at(11 * MINUTE + 5), at(11 * MINUTE + 5))) == [
         FINISHED_PHASE
     ]
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from actors.tracker.watchdog import Watchdog
+from actors.tracker.watchdog import SilenceWatch
 from tests.tracker.builders import at
 
 
-def _watching() -> Watchdog:
-    watchdog = Watchdog(600.0)
+def _watching() -> SilenceWatch:
+    watchdog = SilenceWatch(600.0)
     watchdog.saw_trade(at(0))
     return watchdog
 
@@ -19,7 +19,7 @@ def test_patience_lasts_for_its_seconds() -> None:
 
 
 def test_it_learns_the_time_before_it_doubts() -> None:
-    watchdog = Watchdog(600.0)
+    watchdog = SilenceWatch(600.0)
     assert watchdog.due_us == 0
     assert not watchdog.check(at(0))
     assert watchdog.due_us == at(600)

@@ -24,7 +24,7 @@ _LARGEST: Final = 1024 * 1024
 _Filed = TypeVar("_Filed", bound=msgspec.Struct)
 
 
-class DossierFiles:
+class CrashReportFiles:
     """See the module's docstring.
 
     Args:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from actors.runtime.inspection.crash_report_files import DossierFiles
-from actors.runtime.inspection.recent_messages import Handled
+from actors.runtime.inspection.crash_report_files import CrashReportFiles
+from actors.runtime.inspection.recent_messages import RecentMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ _QUEUED: Final = 64
 """Waiting for the disk; more are kept in memory alone. Twelve seconds of a storm."""
 
 
-class Summary(msgspec.Struct, frozen=True):
+class CrashSummary(msgspec.Struct, frozen=True):
     """One line about a failure."""
 
     id: str
@@ -46,7 +46,7 @@ class Summary(msgspec.Struct, frozen=True):
     decision: str
 
 
-class Dossier(msgspec.Struct, frozen=True):
+class CrashReport(msgspec.Struct, frozen=True):
     """Everything about a failure. Texts are bounded and masked."""
 
     id: str
@@ -61,7 +61,7 @@ class Dossier(msgspec.Struct, frozen=True):
     """Type of the message that could not be handled; None: it was a hook or the constructor."""
     summary: str | None
     """That message, rendered."""
-    recent: tuple[Handled, ...]
+    recent: tuple[RecentMessage, ...]
     """The last 20 messages, oldest first; the failed one is the last."""
     state: str | None
     """What the actor said about itself, rendered."""
@@ -72,9 +72,9 @@ class Dossier(msgspec.Struct, frozen=True):
     """How often the actor had been started again before."""
 
     @property
-    def line(self) -> Summary:
+    def line(self) -> CrashSummary:
         """The dossier in short."""
-        return Summary(
+        return CrashSummary(
             id=self.id,
             at_us=self.at_us,
             actor=self.actor,
@@ -90,13 +90,13 @@ class _Kept:
 
     __slots__ = ("data", "line", "size")
 
-    def __init__(self, line: Summary, size: int, data: bytes | None) -> None:
+    def __init__(self, line: CrashSummary, size: int, data: bytes | None) -> None:
         self.line = line
         self.size = size
         self.data = data
 
 
-class Dossiers:
+class CrashReports:
     """See the module's docstring.
 
     Args:
@@ -127,7 +127,7 @@ class Dossiers:
         self._made_s: deque[float] = deque(maxlen=per_second)
         self._number = 0
         self._skipped = 0
-        self._files: DossierFiles | None = None
+        self._files: CrashReportFiles | None = None
         self._work: queue.Queue[tuple[str, bytes | None] | None] = queue.Queue(_QUEUED)
         self._thread: threading.Thread | None = None
         self._complained = False
@@ -140,8 +140,8 @@ class Dossiers:
         if self._folder is None or self._thread is not None:
             return
         try:
-            self._files = DossierFiles(self._folder)
-            for dossier, size in self._files.load(Dossier):
+            self._files = CrashReportFiles(self._folder)
+            for dossier, size in self._files.load(CrashReport):
                 for name in self._index(dossier.line, size, None):
                     self._files.remove(name)
         except OSError as error:
@@ -179,7 +179,7 @@ class Dossiers:
             self._number += 1
             return f"{at_us:017d}-{self._number:04d}"
 
-    def add(self, dossier: Dossier) -> None:
+    def add(self, dossier: CrashReport) -> None:
         """Keep a dossier; past a bound the oldest ones go."""
         data = msgspec.json.encode(dossier)
         gone = self._index(dossier.line, len(data), data)
@@ -196,13 +196,13 @@ class Dossiers:
 
     # Looking.
 
-    def all(self, limit: int, actor: str | None = None) -> tuple[Summary, ...]:
+    def all(self, limit: int, actor: str | None = None) -> tuple[CrashSummary, ...]:
         """List what is kept, newest first, at most `limit`; of one actor when it is given."""
         with self._lock:
             lines = [kept.line for kept in reversed(self._kept.values())]
         return tuple(line for line in lines if actor is None or line.actor == actor)[:limit]
 
-    def get(self, dossier_id: str) -> Dossier | None:
+    def get(self, dossier_id: str) -> CrashReport | None:
         """Give one; None: there is none of this id, or its file is gone or damaged."""
         with self._lock:
             kept = self._kept.get(dossier_id)
@@ -210,12 +210,12 @@ class Dossiers:
         if kept is None:
             return None
         if data is not None:
-            return msgspec.json.decode(data, type=Dossier)
-        return None if files is None else files.read(dossier_id, Dossier)
+            return msgspec.json.decode(data, type=CrashReport)
+        return None if files is None else files.read(dossier_id, CrashReport)
 
     # Keeping.
 
-    def _index(self, line: Summary, size: int, data: bytes | None) -> list[str]:
+    def _index(self, line: CrashSummary, size: int, data: bytes | None) -> list[str]:
         """Enter one, and name those that had to go for it."""
         gone: list[str] = []
         with self._lock:
@@ -245,7 +245,7 @@ class Dossiers:
         if self._folder is None:
             return
         if self._files is None:
-            self._files = DossierFiles(self._folder)
+            self._files = CrashReportFiles(self._folder)
         if data is None:
             self._files.remove(name)
             return

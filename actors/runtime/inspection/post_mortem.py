@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from actors.runtime.inspection.crash_reports import Dossier
+from actors.runtime.inspection.crash_reports import CrashReport
 from actors.runtime.inspection.preview import summary_of
-from actors.runtime.inspection.recent_messages import entries_of, render
+from actors.runtime.inspection.recent_messages import render
 from actors.runtime.supervision import Restart, name_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from actors.runtime.cell import Cell
     from actors.runtime.clocks import Clock
-    from actors.runtime.inspection.recent_messages import Handled
+    from actors.runtime.inspection.recent_messages import RecentMessage
     from actors.runtime.supervision import Decision
 
 ERROR_CHARS: Final = 500
@@ -37,11 +37,11 @@ def examine(
     clock: Clock,
     dossier_id: str,
     mask: Callable[[str], str],
-) -> Dossier:
+) -> CrashReport:
     """Describe a failure; what was decided about it is still to be filled in."""
     now_us, now_ns = clock.now_us(), clock.monotonic_ns()
     state = cell.snapshot(STATE_CHARS)
-    return Dossier(
+    return CrashReport(
         id=dossier_id,
         at_us=now_us,
         actor=cell.name,
@@ -50,9 +50,7 @@ def examine(
         traceback=mask("".join(traceback.format_exception(error)))[-TRACEBACK_CHARS:],
         message=None if poison is None else type(poison).__name__,
         summary=None if poison is None else mask(summary_of(poison, MESSAGE_CHARS)),
-        recent=tuple(
-            _masked(render(entry, now_us, now_ns), mask) for entry in entries_of(cell.recent)
-        ),
+        recent=tuple(_masked(render(entry, now_us, now_ns), mask) for entry in list(cell.recent)),
         state=None if state is None else mask(state),
         decision="",
         restart_after_s=None,
@@ -60,7 +58,7 @@ def examine(
     )
 
 
-def decided(dossier: Dossier, decision: Decision) -> Dossier:
+def decided(dossier: CrashReport, decision: Decision) -> CrashReport:
     """Fill in what was decided."""
     return msgspec.structs.replace(
         dossier,
@@ -69,5 +67,5 @@ def decided(dossier: Dossier, decision: Decision) -> Dossier:
     )
 
 
-def _masked(handled: Handled, mask: Callable[[str], str]) -> Handled:
+def _masked(handled: RecentMessage, mask: Callable[[str], str]) -> RecentMessage:
     return msgspec.structs.replace(handled, summary=mask(handled.summary))

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from actors.runtime.inspection.preview import SUMMARY_CHARS, summary_of
 from actors.runtime.messages import Batch
-
-if TYPE_CHECKING:
-    from collections import deque
 
 MESSAGES: Final = 20
 KEPT_EVENTS: Final = 2
@@ -26,11 +23,10 @@ KEPT_EVENTS: Final = 2
 actors take 180 MiB when each is full of single trades, and not twice as much when it is full of
 large batches.
 """
-_LOOKS: Final = 100
 _BULKY: Final = ("tuple", "list", "dict", "set", "Any", "bytes", "Sequence", "Mapping")
 
 
-class Handled(msgspec.Struct, frozen=True):
+class RecentMessage(msgspec.Struct, frozen=True):
     """One message, or one event of a batch, that an actor has handled."""
 
     at_us: int
@@ -61,17 +57,6 @@ tuple: one is made for each message.
 """
 
 
-def entries_of(ring: deque[Entry]) -> list[Entry]:
-    """List what a ring has, oldest first, while its actor may be adding to it."""
-    for _ in range(_LOOKS):
-        try:
-            return list(ring)
-        except RuntimeError:
-            # The actor has added one meanwhile.
-            continue
-    return []
-
-
 def keep(message: Any) -> Any:
     """Give what may be kept of a message: itself, unless it is large."""
     if isinstance(message, Batch):
@@ -85,7 +70,7 @@ def keep(message: Any) -> Any:
     return message
 
 
-def render(entry: Entry, now_us: int, now_ns: int, limit: int = SUMMARY_CHARS) -> Handled:
+def render(entry: Entry, now_us: int, now_ns: int, limit: int = SUMMARY_CHARS) -> RecentMessage:
     """Spell an entry out.
 
     Args:
@@ -95,7 +80,7 @@ def render(entry: Entry, now_us: int, now_ns: int, limit: int = SUMMARY_CHARS) -
         limit: the most characters of the summary.
     """
     message, weight, enqueued_ns, started_ns, taken_ns, failed = entry
-    return Handled(
+    return RecentMessage(
         at_us=now_us - (now_ns - started_ns) // 1000,
         message=_name_of(message),
         summary=_summary_of(message, limit),

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from actors.runtime.inspection.recent_messages import Entry, Handled, render
+from actors.runtime.inspection.recent_messages import Entry, RecentMessage, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class Tap:
         self._dropped = 0
         self._read_ns = clock.monotonic_ns()
 
-    def get(self, timeout_s: float) -> Handled | Note | None:
+    def get(self, timeout_s: float) -> RecentMessage | Note | None:
         """Wait for the next thing heard, oldest first.
 
         Returns:
@@ -151,7 +151,7 @@ class Trace:
         )
 
 
-class Ears(Protocol):
+class TapPoint(Protocol):
     """Who can be listened to: a cell. The tuple is replaced, not changed: readers take no lock."""
 
     name: str
@@ -180,7 +180,7 @@ class Listeners:
         """How many taps are open."""
         return self._taps
 
-    def tap(self, ears: Ears, capacity: int, mint: Mint | None) -> Tap:
+    def tap(self, ears: TapPoint, capacity: int, mint: Mint | None) -> Tap:
         """Have a new tap listen to an actor, and to what is noted of a mint."""
 
         def leave(tap: Tap) -> None:
@@ -200,7 +200,7 @@ class Listeners:
             tap.close()
         return tap
 
-    def trace(self, ears: Ears, seconds: float) -> None:
+    def trace(self, ears: TapPoint, seconds: float) -> None:
         """Log what an actor handles for a while, in place of an earlier trace; 0 ends it."""
 
         def leave(trace: Trace) -> None:
@@ -221,7 +221,7 @@ class Listeners:
             for tap in self._of_mint.get(mint, ()):
                 tap.note(note)
 
-    def end(self, ears: Ears) -> None:
+    def end(self, ears: TapPoint) -> None:
         """End whoever listens to an actor that has ended."""
         for listener in ears.listeners:
             if isinstance(listener, Tap):

@@ -35,38 +35,64 @@ class Note(msgspec.Struct, frozen=True):
     details: dict[str, Detail]
 
 
-class _Life:
-    """The notes of one mint."""
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(tuple[int, str, str, dict[str, Detail]]).decode
 
-    __slots__ = ("first", "last", "left_out")
 
-    def __init__(self) -> None:
-        self.first: list[Note] = []
-        self.last: deque[Note] | None = None
+class _MintNotes:
+    """The notes of one mint, packed: a coin that has ended leaves 1.4 KB behind, not 7.5."""
+
+    __slots__ = ("_mint", "first", "last", "left_out", "newest_us")
+
+    def __init__(self, mint: str) -> None:
+        self._mint = mint
+        self.first: list[bytes] = []
+        self.last: deque[bytes] | None = None
         """Made with the first of them: most mints have a handful of notes."""
         self.left_out = 0
+        self.newest_us = 0
 
     def add(self, note: Note) -> None:
+        self.newest_us = note.at_us
         if len(self.first) < FIRST_NOTES:
-            self.first.append(note)
+            self.first.append(self._packed(note))
             return
         if self.last is None:
             self.last = deque(maxlen=LAST_NOTES)
         self.left_out += len(self.last) == LAST_NOTES
-        self.last.append(note)
+        self.last.append(self._packed(note))
 
-    @property
-    def newest_us(self) -> int:
-        return (self.last or self.first)[-1].at_us
+    def notes(self) -> tuple[Note, ...]:
+        """Give the notes, with one that says how many were left out between them."""
+        if not self.left_out:
+            return (*self.first_notes(), *self.last_notes())
+        first = self.first_notes()
+        gap = Note(first[-1].at_us, "", "notes_left_out", {"notes": self.left_out})
+        return (*first, gap, *self.last_notes())
+
+    def first_notes(self) -> list[Note]:
+        return [self._unpacked(packed) for packed in self.first]
+
+    def last_notes(self) -> list[Note]:
+        return [self._unpacked(packed) for packed in self.last or ()]
+
+    def _packed(self, note: Note) -> bytes:
+        # Most notes are of the mint's own tracker, whose name ends with the mint.
+        actor = note.actor.removesuffix(self._mint)
+        return _encode((note.at_us, actor, note.what, note.details))
+
+    def _unpacked(self, packed: bytes) -> Note:
+        at_us, actor, what, details = _decode(packed)
+        return Note(at_us, actor + self._mint if actor.endswith(":") else actor, what, details)
 
 
-class Chronicle:
+class Timeline:
     """See the module's docstring."""
 
     def __init__(self, max_mints: int = MAX_MINTS) -> None:
         self._lock = threading.Lock()
         self._max_mints = max_mints
-        self._lives: OrderedDict[str, _Life] = OrderedDict()
+        self._lives: OrderedDict[str, _MintNotes] = OrderedDict()
         """The mint of the newest note last."""
 
     def note(self, mint: Mint, note: Note) -> None:
@@ -74,7 +100,7 @@ class Chronicle:
         with self._lock:
             life = self._lives.get(mint)
             if life is None:
-                life = self._lives[mint] = _Life()
+                life = self._lives[mint] = _MintNotes(mint)
                 while len(self._lives) > self._max_mints:
                     self._lives.popitem(last=False)
             else:
@@ -85,13 +111,7 @@ class Chronicle:
         """Give the notes of a mint, oldest first; None when nothing is known of it."""
         with self._lock:
             life = self._lives.get(mint)
-            if life is None:
-                return None
-            gap: tuple[Note, ...] = ()
-            if life.left_out:
-                since = Note(life.first[-1].at_us, "", "notes_left_out", {"notes": life.left_out})
-                gap = (since,)
-            return (*life.first, *gap, *(life.last or ()))
+            return None if life is None else life.notes()
 
     def forget_before(self, before_us: int, kept: Iterable[Mint]) -> int:
         """Forget mints whose newest note is older than this, except those to keep.
@@ -114,7 +134,7 @@ class Chronicle:
         """Give everything as bytes, for a file."""
         with self._lock:
             lives = {
-                mint: (life.first, list(life.last or ()), life.left_out)
+                mint: (life.first_notes(), life.last_notes(), life.left_out)
                 for mint, life in self._lives.items()
             }
         return msgspec.msgpack.encode(lives)
@@ -132,8 +152,9 @@ class Chronicle:
             for mint, (first, last, left_out) in lives.items():
                 if not first:
                     continue
-                life = self._lives[mint] = _Life()
-                life.first, life.left_out = first, left_out
-                life.last = deque(last, maxlen=LAST_NOTES) if last else None
+                life = self._lives[mint] = _MintNotes(mint)
+                for note in (*first, *last):
+                    life.add(note)
+                life.left_out = left_out
             while len(self._lives) > self._max_mints:
                 self._lives.popitem(last=False)

@@ -14,14 +14,14 @@ from actors.runtime import (
     Actor,
     ArrivalClock,
     Batch,
-    Budget,
     ChildSpec,
     Context,
     Exceeded,
     Message,
+    RestartBudget,
     System,
 )
-from actors.runtime.inspection.crash_reports import Dossier, Dossiers
+from actors.runtime.inspection.crash_reports import CrashReport, CrashReports
 from actors.runtime.simulation import SeededSystem
 from settings import load
 from telemetry import Telemetry
@@ -81,15 +81,15 @@ def failing(kind: type[Sum] = Sum, **start: Any) -> SeededSystem:
     return system
 
 
-def only(dossiers: Dossiers) -> Dossier:
+def only(dossiers: CrashReports) -> CrashReport:
     [line] = dossiers.all(10)
     dossier = dossiers.get(line.id)
     assert dossier is not None
     return dossier
 
 
-def made(number: int, actor: str = "sum", size: int = 10) -> Dossier:
-    return Dossier(
+def made(number: int, actor: str = "sum", size: int = 10) -> CrashReport:
+    return CrashReport(
         id=f"{number:017d}-0001", at_us=number, actor=actor, kind="sum", error="ValueError: no",
         traceback="x" * size, message="Add", summary="Add(n=13)", recent=(), state=None,
         decision="restart", restart_after_s=0.05, restarts=0,
@@ -117,7 +117,7 @@ def test_dossier_says_what_was_handled_held_done_and_decided() -> None:
 
 
 def test_restarts_and_the_last_decision_are_in_the_dossiers() -> None:
-    system = failing(exceeded=Exceeded.QUARANTINE, budget=Budget(intensity=1))
+    system = failing(exceeded=Exceeded.QUARANTINE, budget=RestartBudget(intensity=1))
     for _ in range(2):
         system.tell("sum", Add(13))
         system.run()
@@ -135,7 +135,7 @@ def test_failure_of_a_constructor_has_a_dossier_without_message_and_state() -> N
         raise OSError("no such thing")
 
     system = SeededSystem()
-    system.start("broken", fails, exceeded=Exceeded.QUARANTINE, budget=Budget(intensity=0))
+    system.start("broken", fails, exceeded=Exceeded.QUARANTINE, budget=RestartBudget(intensity=0))
 
     dossier = only(system.dossiers)
     assert (dossier.message, dossier.summary, dossier.state) == (None, None, None)
@@ -168,7 +168,7 @@ def test_secrets_are_masked_before_a_text_is_cut() -> None:
 
 
 def test_more_failures_than_five_a_second_are_counted_and_not_rendered() -> None:
-    system = failing(budget=Budget(intensity=1_000, first_s=0.0, max_s=0.0))
+    system = failing(budget=RestartBudget(intensity=1_000, first_s=0.0, max_s=0.0))
     for _ in range(8):
         system.tell("sum", Add(13))
         system.run()
@@ -182,7 +182,7 @@ def test_more_failures_than_five_a_second_are_counted_and_not_rendered() -> None
 
 
 def test_newest_come_first_and_can_be_asked_for_by_actor() -> None:
-    dossiers = Dossiers()
+    dossiers = CrashReports()
     for number, actor in enumerate(("a", "b", "a", "b"), 1):
         dossiers.add(made(number, actor))
 
@@ -193,7 +193,7 @@ def test_newest_come_first_and_can_be_asked_for_by_actor() -> None:
 
 
 def test_past_the_number_the_oldest_goes() -> None:
-    dossiers = Dossiers(max_dossiers=2)
+    dossiers = CrashReports(max_dossiers=2)
     for number in (1, 2, 3):
         dossiers.add(made(number))
     assert [line.at_us for line in dossiers.all(10)] == [3, 2]
@@ -201,7 +201,7 @@ def test_past_the_number_the_oldest_goes() -> None:
 
 
 def test_past_the_bytes_the_oldest_go() -> None:
-    dossiers = Dossiers(max_bytes=10_000)
+    dossiers = CrashReports(max_bytes=10_000)
     for number in range(1, 10):
         dossiers.add(made(number, size=4_000))
     assert [line.at_us for line in dossiers.all(10)] == [9, 8]
@@ -218,10 +218,10 @@ def folder_of_dossiers(tmp_path: Path) -> Path:
 class Opened:
     """Dossiers on disk, closed at the end."""
 
-    def __init__(self, dossiers: Dossiers) -> None:
+    def __init__(self, dossiers: CrashReports) -> None:
         self.dossiers = dossiers
 
-    def __enter__(self) -> Dossiers:
+    def __enter__(self) -> CrashReports:
         self.dossiers.open()
         return self.dossiers
 
@@ -235,36 +235,36 @@ def names(folder: Path) -> list[str]:
 
 
 def test_dossier_is_a_file_for_its_owner_alone_and_is_read_back_later(folder: Path) -> None:
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         dossiers.add(made(1))
         dossiers.add(made(2))
 
     assert names(folder) == ["00000000000000001-0001.json", "00000000000000002-0001.json"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
-    with Opened(Dossiers(folder)) as later:
+    with Opened(CrashReports(folder)) as later:
         assert [line.at_us for line in later.all(10)] == [2, 1]
         assert later.get(made(1).id) == made(1)
 
 
 def test_folder_that_others_could_read_is_closed_to_them(folder: Path) -> None:
     folder.mkdir(parents=True, mode=0o755)
-    with Opened(Dossiers(folder)):
+    with Opened(CrashReports(folder)):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_files_past_the_bound_are_removed_also_those_of_earlier_processes(folder: Path) -> None:
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         for number in (1, 2, 3, 4):
             dossiers.add(made(number))
-    with Opened(Dossiers(folder, max_dossiers=3)) as dossiers:
+    with Opened(CrashReports(folder, max_dossiers=3)) as dossiers:
         assert len(names(folder)) == 3
         dossiers.add(made(5))
     assert names(folder) == [f"{number:017d}-0001.json" for number in (3, 4, 5)]
 
 
 def test_damaged_and_foreign_files_are_skipped_and_left_alone(folder: Path) -> None:
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         dossiers.add(made(1))
     good = folder / "00000000000000001-0001.json"
     (folder / "00000000000000002-0001.json").write_bytes(good.read_bytes()[:-20])
@@ -274,7 +274,7 @@ def test_damaged_and_foreign_files_are_skipped_and_left_alone(folder: Path) -> N
     (folder / "00000000000000006-0001.half").write_bytes(b"{")
     (folder / "notes.txt").write_text("mine")
 
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         assert [line.at_us for line in dossiers.all(10)] == [1]
     assert "notes.txt" in names(folder)
     assert "00000000000000002-0001.json" in names(folder)
@@ -282,15 +282,15 @@ def test_damaged_and_foreign_files_are_skipped_and_left_alone(folder: Path) -> N
 
 
 def test_file_under_another_name_than_its_id_is_foreign(folder: Path) -> None:
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         dossiers.add(made(1))
     (folder / f"{made(1).id}.json").rename(folder / f"{made(2).id}.json")
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         assert dossiers.all(10) == ()
 
 
 def test_file_that_was_taken_away_meanwhile_is_none(folder: Path) -> None:
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         dossiers.add(made(1))
         wait_until(lambda: folder.exists() and len(names(folder)) == 1, what="the file")
         wait_until(lambda: dossiers._kept[made(1).id].data is None, what="the end of the write")
@@ -308,7 +308,7 @@ def full_disk(folder: Path) -> Path:
 
 def test_disk_that_takes_nothing_is_logged_once_and_fails_nothing(full_disk: Path) -> None:
     with structlog.testing.capture_logs() as lines:
-        with Opened(Dossiers(full_disk)) as dossiers:
+        with Opened(CrashReports(full_disk)) as dossiers:
             for number in (1, 2, 3):
                 dossiers.add(made(number))
         assert [line.at_us for line in dossiers.all(10)] == [3, 2, 1]
@@ -317,7 +317,7 @@ def test_disk_that_takes_nothing_is_logged_once_and_fails_nothing(full_disk: Pat
 
 
 def test_disk_that_works_again_gets_the_later_ones(full_disk: Path) -> None:
-    with Opened(Dossiers(full_disk)) as dossiers:
+    with Opened(CrashReports(full_disk)) as dossiers:
         dossiers.add(made(1))
         wait_until(dossiers._work.empty, what="the first try")
         full_disk.unlink()
@@ -326,7 +326,7 @@ def test_disk_that_works_again_gets_the_later_ones(full_disk: Path) -> None:
 
 
 def test_failed_write_leaves_no_half_written_file(folder: Path) -> None:
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         dossiers.add(made(1))
         wait_until(lambda: dossiers._kept[made(1).id].data is None, what="the first file")
         assert dossiers._files is not None
@@ -336,7 +336,7 @@ def test_failed_write_leaves_no_half_written_file(folder: Path) -> None:
     assert names(folder) == ["00000000000000001-0001.json"]
 
 
-class Hanging(Dossiers):
+class Hanging(CrashReports):
     """Its disk hangs until the test lets it go."""
 
     def __init__(self, folder: Path) -> None:
@@ -362,7 +362,7 @@ def test_disk_that_hangs_does_not_hold_up_actors_that_crash(hanging: Hanging) ->
     )
     system.open()
     try:
-        budget = Budget(intensity=10_000, first_s=0.0, max_s=0.0)
+        budget = RestartBudget(intensity=10_000, first_s=0.0, max_s=0.0)
         system.start_child(ChildSpec("sum", "sum", Sum, Sum, budget=budget))
         for _ in range(100):
             system.tell("sum", Add(13))
@@ -375,7 +375,7 @@ def test_disk_that_hangs_does_not_hold_up_actors_that_crash(hanging: Hanging) ->
 
 
 def test_failures_past_the_rate_cost_next_to_nothing(folder: Path) -> None:
-    with Opened(Dossiers(folder)) as dossiers:
+    with Opened(CrashReports(folder)) as dossiers:
         began = time.process_time()
         for _ in range(100_000):
             dossiers.admit(7.0)

@@ -9,7 +9,16 @@ import pytest
 import structlog
 
 from actors.domain import Drop, Mint
-from actors.runtime import Actor, Batch, Budget, Context, Exceeded, Handled, Message, Tap
+from actors.runtime import (
+    Actor,
+    Batch,
+    Context,
+    Exceeded,
+    Message,
+    RecentMessage,
+    RestartBudget,
+    Tap,
+)
 from actors.runtime.inspection.timeline import Note
 from actors.runtime.simulation import SeededSystem
 from tests.support.drops import dropped
@@ -103,7 +112,7 @@ def test_tap_with_a_mint_hears_its_notes_and_no_others() -> None:
 def test_tap_without_a_mint_hears_no_notes() -> None:
     system, tap = tapped()
     told(system, Do(1, "phase_moved"))
-    assert [type(each) for each in heard(tap)] == [Handled]
+    assert [type(each) for each in heard(tap)] == [RecentMessage]
 
 
 def test_past_its_bound_a_tap_drops_the_newest_and_counts_them() -> None:
@@ -158,7 +167,7 @@ def test_tap_that_comes_in_the_moment_of_the_end_is_closed() -> None:
 
 
 def test_quarantine_does_not_end_a_tap() -> None:
-    system, tap = tapped(exceeded=Exceeded.QUARANTINE, budget=Budget(intensity=0))
+    system, tap = tapped(exceeded=Exceeded.QUARANTINE, budget=RestartBudget(intensity=0))
     told(system, Do(13))
     assert system.state_of(NAME) == "quarantined"
     assert not tap.closed

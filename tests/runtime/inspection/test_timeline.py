@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actors.domain import Mint
-from actors.runtime.inspection.timeline import Chronicle, Note
+from actors.runtime.inspection.timeline import Note, Timeline
 from actors.runtime.simulation import SeededSystem
 
 A, B, C = Mint("A"), Mint("B"), Mint("C")
@@ -18,16 +18,16 @@ def note(number: int, what: str = "phase_moved") -> Note:
     return Note(number, "tracker:A", what, {"number": number})
 
 
-def told(mint: Mint, numbers: range, chronicle: Chronicle | None = None) -> Chronicle:
-    chronicle = chronicle or Chronicle()
+def told(mint: Mint, numbers: range, timelines: Timeline | None = None) -> Timeline:
+    timelines = timelines or Timeline()
     for number in numbers:
-        chronicle.note(mint, note(number))
-    return chronicle
+        timelines.note(mint, note(number))
+    return timelines
 
 
 def test_notes_are_given_oldest_first() -> None:
-    chronicle = told(A, range(3))
-    assert chronicle.of(A) == (note(0), note(1), note(2))
+    timelines = told(A, range(3))
+    assert timelines.of(A) == (note(0), note(1), note(2))
 
 
 def test_nothing_is_known_of_a_mint_without_notes() -> None:
@@ -35,9 +35,9 @@ def test_nothing_is_known_of_a_mint_without_notes() -> None:
 
 
 def test_mints_have_timelines_of_their_own() -> None:
-    chronicle = told(B, range(5, 6), told(A, range(1)))
-    assert chronicle.of(A) == (note(0),)
-    assert chronicle.of(B) == (note(5),)
+    timelines = told(B, range(5, 6), told(A, range(1)))
+    assert timelines.of(A) == (note(0),)
+    assert timelines.of(B) == (note(5),)
 
 
 def test_as_many_notes_as_fit_are_kept_whole() -> None:
@@ -53,36 +53,36 @@ def test_of_more_notes_the_beginning_and_the_end_stay_with_the_number_between() 
 
 
 def test_past_the_bound_the_mint_that_was_quiet_for_longest_is_forgotten() -> None:
-    chronicle = Chronicle(max_mints=2)
-    chronicle.note(A, note(1))
-    chronicle.note(B, note(2))
-    chronicle.note(A, note(3))
-    chronicle.note(C, note(4))
-    assert chronicle.of(A) == (note(1), note(3))
-    assert chronicle.of(B) is None
-    assert chronicle.of(C) == (note(4),)
+    timelines = Timeline(max_mints=2)
+    timelines.note(A, note(1))
+    timelines.note(B, note(2))
+    timelines.note(A, note(3))
+    timelines.note(C, note(4))
+    assert timelines.of(A) == (note(1), note(3))
+    assert timelines.of(B) is None
+    assert timelines.of(C) == (note(4),)
 
 
 def test_mints_whose_newest_note_is_too_old_are_forgotten_unless_they_are_kept() -> None:
-    chronicle = Chronicle()
-    chronicle.note(A, note(10))
-    chronicle.note(B, note(10))
-    chronicle.note(C, note(10))
-    chronicle.note(C, note(20))
+    timelines = Timeline()
+    timelines.note(A, note(10))
+    timelines.note(B, note(10))
+    timelines.note(C, note(10))
+    timelines.note(C, note(20))
 
-    assert chronicle.forget_before(20, kept=[B]) == 1
+    assert timelines.forget_before(20, kept=[B]) == 1
 
-    assert chronicle.of(A) is None
-    assert chronicle.of(B) == (note(10),)
-    assert chronicle.of(C) == (note(10), note(20))
+    assert timelines.of(A) is None
+    assert timelines.of(B) == (note(10),)
+    assert timelines.of(C) == (note(10), note(20))
 
 
 def test_everything_comes_back_from_a_file_and_goes_on() -> None:
-    chronicle = told(B, range(2), told(A, range(100)))
-    later = Chronicle()
-    later.restore(chronicle.encode())
-    assert later.of(A) == chronicle.of(A)
-    assert later.of(B) == chronicle.of(B)
+    timelines = told(B, range(2), told(A, range(100)))
+    later = Timeline()
+    later.restore(timelines.encode())
+    assert later.of(A) == timelines.of(A)
+    assert later.of(B) == timelines.of(B)
 
     later.note(A, note(100))
     notes = later.of(A)
@@ -92,51 +92,51 @@ def test_everything_comes_back_from_a_file_and_goes_on() -> None:
 
 
 def test_order_of_forgetting_survives_a_file() -> None:
-    chronicle = Chronicle(max_mints=2)
-    chronicle.note(A, note(1))
-    chronicle.note(B, note(2))
-    chronicle.note(A, note(3))
-    later = Chronicle(max_mints=2)
-    later.restore(chronicle.encode())
+    timelines = Timeline(max_mints=2)
+    timelines.note(A, note(1))
+    timelines.note(B, note(2))
+    timelines.note(A, note(3))
+    later = Timeline(max_mints=2)
+    later.restore(timelines.encode())
     later.note(C, note(4))
     assert later.of(B) is None
     assert later.of(A) == (note(1), note(3))
 
 
 def test_something_else_is_refused_and_changes_nothing() -> None:
-    chronicle = told(A, range(2))
+    timelines = told(A, range(2))
     for data in (b"", b"\xc1", msgspec.msgpack.encode({"A": 3})):
         with pytest.raises(msgspec.DecodeError):
-            chronicle.restore(data)
-    assert chronicle.of(A) == (note(0), note(1))
+            timelines.restore(data)
+    assert timelines.of(A) == (note(0), note(1))
 
 
 def test_restored_mints_keep_to_the_bound() -> None:
-    chronicle = Chronicle()
+    timelines = Timeline()
     for number in range(5):
-        chronicle.note(Mint(f"{number}"), note(number))
-    small = Chronicle(max_mints=2)
-    small.restore(chronicle.encode())
+        timelines.note(Mint(f"{number}"), note(number))
+    small = Timeline(max_mints=2)
+    small.restore(timelines.encode())
     assert [small.of(Mint(f"{number}")) is not None for number in range(5)] == [
         False, False, False, True, True,
     ]  # fmt: skip
 
 
 def test_mint_without_notes_in_a_file_is_left_out() -> None:
-    chronicle = Chronicle()
-    chronicle.restore(msgspec.msgpack.encode({"A": ([], [], 0)}))
-    assert chronicle.of(A) is None
-    assert chronicle.forget_before(9, kept=[]) == 0
+    timelines = Timeline()
+    timelines.restore(msgspec.msgpack.encode({"A": ([], [], 0)}))
+    assert timelines.of(A) is None
+    assert timelines.forget_before(9, kept=[]) == 0
 
 
 def test_notes_of_several_threads_are_all_counted() -> None:
-    chronicle = Chronicle()
-    threads = [threading.Thread(target=told, args=(A, range(500), chronicle)) for _ in range(4)]
+    timelines = Timeline()
+    threads = [threading.Thread(target=told, args=(A, range(500), timelines)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    notes = chronicle.of(A)
+    notes = timelines.of(A)
     assert notes is not None
     assert len(notes) == 16 + 1 + 48
     assert notes[16].details == {"notes": 2_000 - 64}
@@ -145,4 +145,4 @@ def test_notes_of_several_threads_are_all_counted() -> None:
 def test_every_actor_notes_with_its_name_and_the_time() -> None:
     system = SeededSystem(now_us=7)
     system.note("discovery", A, "discovered", {"name": "Doge"})
-    assert system.chronicle.of(A) == (Note(7, "discovery", "discovered", {"name": "Doge"}),)
+    assert system.timelines.of(A) == (Note(7, "discovery", "discovered", {"name": "Doge"}),)

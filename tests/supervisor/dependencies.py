@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.protocol.partitioner import WriterRoutes
 from actors.runtime import Actor, ChildSpec
-from actors.supervisor import Means
+from actors.supervisor import Dependencies
 from settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from actors.domain import Mint
     from actors.protocol.operator import Shown
-    from actors.supervisor.state import Nursery, Tree
+    from actors.supervisor.state import Children, TrackerSource
 
 
 class Book:
@@ -67,9 +67,9 @@ class Book:
             raise SettingsError(["settings.json cannot be written (No space left on device)"])
 
 
-def means(
-    tree: Tree,
-    nursery: Nursery,
+def dependencies(
+    tree: Children,
+    tracker_factory: TrackerSource,
     finished: Callable[[int], None],
     *,
     routes: WriterRoutes | None = None,
@@ -77,11 +77,11 @@ def means(
     book: Book | None = None,
     share_spool: Callable[[int], bool] = lambda _: True,
     clock_offset_us: Callable[[], int] = lambda: 0,
-) -> Means:
+) -> Dependencies:
     """Let a supervisor act through a tree, which makes what it likes of a new writer's spec."""
-    return Means(
+    return Dependencies(
         tree=tree,
-        nursery=nursery,
+        tracker_factory=tracker_factory,
         routes=routes or WriterRoutes(1),
         book=book or Book(),
         writer_spec=writer_spec or _any_writer,
