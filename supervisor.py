@@ -290,7 +290,7 @@ class Service:
         system.on_dead_letter = dead_letter_accountant(
             system, DeadLetterFile(folder, self._redactor.text)
         )
-        system.on_beyond_help = self._give_up
+        system.watchdog.on_beyond_help = self._give_up
         follow(system, tree, journal)
         self._timelines = Timelines(system.timelines, folder / TIMELINES)
         self._timelines.load()

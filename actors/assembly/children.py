@@ -141,7 +141,7 @@ class Tree:
 
     def _supervisor(self) -> ChildSpec:
         dependencies = Dependencies(
-            tree=self.system,
+            system=self.system,
             tracker_factory=self.tracker_factory,
             routes=self.routes,
             book=self._book,

@@ -27,7 +27,9 @@ def follow(system: System, tree: Tree, journal: JournalWriter | None) -> None:
     telemetry.on_scrape(lambda: show_runtime(system, tree.state.started_us))
     telemetry.on_scrape(lambda: telemetry.ath_cache_size.set(tree.tracker_factory.aths))
     telemetry.follow_share(
-        telemetry.dispatcher_busy_share, lambda: system.busy_s, lambda: system.threads
+        telemetry.dispatcher_busy_share,
+        lambda: system.dispatcher.busy_s,
+        lambda: system.dispatcher.size,
     )
     telemetry.follow(telemetry.dossiers_skipped, lambda: system.dossiers.skipped)
     if journal is None:
@@ -61,8 +63,8 @@ def show_runtime(system: System, started_us: int) -> None:
     _show_books(system)
     _show_spool(system)
     system.telemetry.uptime_seconds.set((system.clock.now_us() - started_us) / 1e6)
-    system.telemetry.dispatcher_threads.set(system.threads)
-    system.telemetry.workers_lost.set(system.threads_lost)
+    system.telemetry.dispatcher_threads.set(system.dispatcher.size)
+    system.telemetry.workers_lost.set(system.dispatcher.lost)
     system.telemetry.taps.set(system.listeners.taps)
     system.telemetry.spool_limit_bytes.set(system.settings.spool_max_mb << 20)
     _show_backlog(system)

@@ -38,8 +38,8 @@ from actors.runtime.attempt import attempt
 
 if TYPE_CHECKING:
     from actors.domain import Mint
-    from actors.runtime import Context
-    from actors.supervisor.state import Children, Handlers, SupervisorState
+    from actors.runtime import Context, System
+    from actors.supervisor.state import Handlers, SupervisorState
     from actors.supervisor.trackers import Trackers
 
 
@@ -50,11 +50,11 @@ class CoinCommands:
     """What operators ask about one coin and do with it, in the supervisor's turns."""
 
     def __init__(
-        self, context: Context, state: SupervisorState, tree: Children, trackers: Trackers
+        self, context: Context, state: SupervisorState, system: System, trackers: Trackers
     ) -> None:
         self._context = context
         self._state = state
-        self._tree = tree
+        self._system = system
         self._trackers = trackers
         self.handlers: Handlers = {
             GetTracker: lambda query: self._overview(query.mint),
@@ -81,8 +81,8 @@ class CoinCommands:
 
     def _overview(self, mint: Mint) -> None:
         name = tracker_name(mint)
-        actor = self._tree.report(name)
-        recent, timers = self._tree.recent(name) or (), self._tree.timers_of(name)
+        actor = self._system.report(name)
+        recent, timers = self._system.recent(name) or (), self._system.timers_of(name)
         pinned = mint in self._state.pins
         asker = self._context.defer()
 
@@ -103,7 +103,7 @@ class CoinCommands:
 
     def _choose_phase(self, mint: Mint, phase_id: int) -> PhaseChosen | None:
         name = tracker_name(mint)
-        actor = self._tree.report(name)
+        actor = self._system.report(name)
         if actor is not None and actor.state not in _ANSWERING:
             refusal = f"The actor {name} is {actor.state}: have it running first."
             return PhaseChosen(accepted=False, refusal=refusal)

@@ -11,8 +11,8 @@ from actors.protocol.supervisor import Outcome, writer_of
 
 if TYPE_CHECKING:
     from actors.protocol.partitioner import WriterRoutes
-    from actors.runtime import Context, DeadLetter
-    from actors.supervisor.state import Children, Handlers
+    from actors.runtime import Context, DeadLetter, System
+    from actors.supervisor.state import Handlers
 
 _NOT_FOUND: Final = Outcome(found=False)
 _DONE: Final = Outcome(found=True)
@@ -21,23 +21,23 @@ _DONE: Final = Outcome(found=True)
 class DeadLetterCommands:
     """What operators do with dead letters, in the supervisor's turns."""
 
-    def __init__(self, context: Context, tree: Children, routes: WriterRoutes) -> None:
+    def __init__(self, context: Context, system: System, routes: WriterRoutes) -> None:
         self._context = context
-        self._tree = tree
+        self._system = system
         self._routes = routes
         self.handlers: Handlers = {DiscardDeadLetter: self._discard, RetryDeadLetter: self._retry}
 
     def _discard(self, command: DiscardDeadLetter) -> Outcome:
-        return _NOT_FOUND if self._tree.dead_letters.remove(command.id) is None else _DONE
+        return _NOT_FOUND if self._system.dead_letters.remove(command.id) is None else _DONE
 
     def _retry(self, command: RetryDeadLetter) -> Outcome:
-        letter = self._tree.dead_letters.get(command.id)
+        letter = self._system.dead_letters.get(command.id)
         return _NOT_FOUND if letter is None else self._send_again(letter)
 
     def _send_again(self, letter: DeadLetter) -> Outcome:
         """Send a message again; its trades are under way from before it is sent, or dead still."""
         name = self._address(letter)
-        if self._tree.report(name) is None:
+        if self._system.report(name) is None:
             return Outcome(
                 found=True,
                 refusal=f"The actor {letter.actor} is gone: start it again first, or delete the "
@@ -51,7 +51,7 @@ class DeadLetterCommands:
                 found=True,
                 refusal=f"The mailbox of {name} takes no more: try again later.",
             )
-        self._tree.dead_letters.remove(letter.id)
+        self._system.dead_letters.remove(letter.id)
         self._context.log.info("dead_letter_retried", letter=letter.id, to=name)
         return _DONE
 

@@ -54,7 +54,7 @@ class Resizing:
         self._context = context
         self._state = state
         self._dependencies = dependencies
-        self._tree = dependencies.tree
+        self._system = dependencies.system
         self._routes = dependencies.routes
         self._settings_service = settings_service
         self.handlers: Handlers = {
@@ -81,8 +81,8 @@ class Resizing:
         settings, state = self._context.settings, self._state
         state.admission.limit = settings.max_trackers
         state.drain.timeout_s = settings.drain_timeout
-        if self._tree.threads != settings.dispatcher_threads:
-            self._tree.resize_threads(settings.dispatcher_threads)
+        if self._system.dispatcher.size != settings.dispatcher_threads:
+            self._system.dispatcher.resize(settings.dispatcher_threads)
         if state.move is None and self._routes.writers != settings.postgres_writers:
             self._move(settings.postgres_writers)
 
@@ -126,14 +126,14 @@ class Resizing:
 
     def _resize_mailbox(self, wish: ResizeMailbox) -> Resized:
         name, capacity = wish.name, wish.capacity
-        actor = self._tree.report(name)
+        actor = self._system.report(name)
         if actor is None:
             return Resized(found=False)
         if capacity not in _CAPACITY:
             refusal = f"A mailbox takes {_CAPACITY[0]} to {_CAPACITY[-1]} events."
             return Resized(found=True, refusal=refusal)
         if not wish.dry_run:
-            self._tree.set_capacity(name, capacity)
+            self._system.set_capacity(name, capacity)
         return Resized(
             found=True,
             before={"mailbox_capacity": actor.mailbox_capacity},
@@ -148,7 +148,7 @@ class Resizing:
         self._state.epoch += 1
         epoch = self._state.epoch
         for name in joining(before, after):
-            self._tree.start_child(self._dependencies.writer_spec(name, epoch))
+            self._system.start_child(self._dependencies.writer_spec(name, epoch))
         told = self._routes.switch(self._context, writers, PrepareMove(writers, epoch))
         self._state.move = WriterMove(epoch, before, after, set(told))
         self._context.log.info("writers_move", before=len(before), after=len(after))
@@ -176,7 +176,7 @@ class Resizing:
         move.ending = set(move.leaving)
         for name in move.leaving:
             move.rows_committed += self._rows_committed(name)
-            self._tree.stop_child(name, 0.0)
+            self._system.stop_child(name, 0.0)
         self._end(move)
 
     def _rows_committed(self, name: str) -> int:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from actors.protocol.operator import Shown
-    from actors.runtime import Context
-    from actors.supervisor.state import ChangedSettings, Children, Handlers, SupervisorState
+    from actors.runtime import Context, System
+    from actors.supervisor.state import ChangedSettings, Handlers, SupervisorState
     from settings import Settings
 
 
@@ -22,7 +22,7 @@ class SettingsService:
     Args:
         context: the runtime's side.
         state: what outlives an instance.
-        tree: the runtime.
+        system: the runtime.
         book: the settings on disk.
         drain: begins an orderly end for a reason.
     """
@@ -31,13 +31,13 @@ class SettingsService:
         self,
         context: Context,
         state: SupervisorState,
-        tree: Children,
+        system: System,
         book: ChangedSettings,
         drain: Callable[[str, int], None],
     ) -> None:
         self._context = context
         self._state = state
-        self._tree = tree
+        self._system = system
         self._book = book
         self._drain = drain
         self.handlers: Handlers = {
@@ -80,7 +80,7 @@ class SettingsService:
         self._book.keep(changes, changed, by)
         self._context.telemetry.config_changes.inc(len(changed))
         self._context.log.info("settings_changed", names=sorted(changed), by=by)
-        self._tree.change_settings(settings)
+        self._system.change_settings(settings)
         if restarts(changed):
             self._state.restarts = True
             self._drain(f"settings changed: {', '.join(sorted(changed))}", 0)

@@ -11,27 +11,22 @@ from __future__ import annotations
 
 import threading
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import msgspec
 import pykka
 
-from actors.runtime.actor import Actor, StopFlag
-from actors.runtime.attempt import attempt
 from actors.runtime.context import Context
 from actors.runtime.dead_letters import describe, traceback_of
-from actors.runtime.inspection.preview import summary_of
-from actors.runtime.inspection.recent_messages import KEPT_EVENTS, MESSAGES, bulky_fields, keep
+from actors.runtime.delivery import Delivery
 from actors.runtime.mailbox import Envelope, Mailbox
-from actors.runtime.messages import Batch, Message
+from actors.runtime.ports import Runtime
+from actors.runtime.stop_flag import StopFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.runtime.inspection.recent_messages import Entry
-    from actors.runtime.inspection.taps import Listener
+    from actors.runtime.inspection.crash_reports import CrashReport
     from actors.runtime.supervision import ChildSpec
-    from actors.runtime.system import System
     from actors.runtime.wakeup import Wakeup
 
 TURN_MESSAGES: Final = 64
@@ -50,79 +45,80 @@ class CellState(StrEnum):
     STOPPED = "stopped"
 
 
-class Cell:
+class Parent(Runtime, Protocol):
+    """Whom a cell reports to: a `System`."""
+
+    count_coalesced: Callable[[], None]
+
+    def measure(self, kind: str, waited_ns: int, taken_ns: int) -> None:
+        """Note how long a message waited and took."""
+
+    def examine(self, cell: Cell, error: BaseException, poison: Any) -> CrashReport | None:
+        """Take down what is to be seen of a failed instance."""
+
+    def child_failed(
+        self, cell: Cell, error: BaseException, poison: Any, dossier: CrashReport | None = None
+    ) -> None:
+        """Decide about a failure."""
+
+    def child_stopped(self, cell: Cell, left: list[Envelope]) -> None:
+        """Free a name."""
+
+
+class Cell(Delivery):
     """One name in the tree."""
 
     __slots__ = (
         "__weakref__",
-        "_hook",
         "_life",
         "_mark",
         "_marked",
         "_schedule",
-        "_system",
-        "actor",
         "blocked",
         "born_ns",
-        "busy_ns",
-        "envelope",
         "failures_s",
-        "handled",
         "in_turn",
         "last_error",
-        "listeners",
-        "mailbox",
         "name",
         "pykka_ref",
-        "recent",
         "renewal_requested",
         "restarts",
-        "spec",
         "stall_reported_ns",
         "state",
         "status",
         "stop_requested",
         "stopped",
-        "turn_started_ns",
-        "turn_thread",
         "wakeup",
     )
 
+    _system: Parent
+
     def __init__(
         self,
-        system: System,
+        system: Parent,
         spec: ChildSpec,
         schedule: Callable[[Cell], None],
         wakeup: Wakeup | None = None,
     ) -> None:
-        self.name = spec.name
-        self.spec = spec
-        self.state = CellState.STARTING
-        self.stopped = StopFlag()
-        self.pykka_ref: pykka.ActorRef[Any] | None = None
-        self.wakeup = wakeup
-        self.mailbox = Mailbox(
+        mailbox = Mailbox(
             spec.capacity,
             system.load,
             system.clock.monotonic_ns,
             self._on_mail,
             system.count_coalesced,
         )
-        self.actor: Actor | None = None
+        super().__init__(system, spec, mailbox)
+        self.name = spec.name
+        self.state = CellState.STARTING
+        self.stopped = StopFlag()
+        self.pykka_ref: pykka.ActorRef[Any] | None = None
+        self.wakeup = wakeup
         self.status: Any = None
-        self.recent: list[Entry] = []
-        """The last messages, oldest first; added to and cut by the thread that runs the turn."""
-        self.listeners: tuple[Listener, ...] = ()
         self.stop_requested = False
         self.renewal_requested = False
         self.failures_s: list[float] = []
         self.restarts = 0
-        self.handled = 0
-        self.busy_ns = 0
         self.last_error: str | None = None
-        self.envelope: Envelope | None = None
-        self.turn_started_ns: int | None = None
-        self.turn_thread = 0
         self.in_turn = False
         """Whether a turn runs; set before it takes a message, so that none is ever out of sight."""
         self.blocked = False
@@ -130,13 +126,11 @@ class Cell:
         self.stall_reported_ns: int | None = None
         """Which turn was reported as too long already, by its start."""
         self.born_ns = system.clock.monotonic_ns()
-        self._system = system
         self._schedule = schedule
         self._life = threading.Lock()
         """Held to leave a state that others may end too: a restart and an end can meet."""
         self._mark = threading.Lock()
         self._marked = False
-        self._hook: str | None = None
 
     # Scheduling: the mark says that a worker has, or will get, this cell.
 
@@ -216,7 +210,7 @@ class Cell:
             envelope = self.mailbox.take()
             if envelope is None:
                 return
-            now_ns = self._deliver(envelope, now_ns)
+            now_ns = self.deliver(envelope, now_ns)
             if self.stop_requested:
                 self._end()
                 return
@@ -228,16 +222,16 @@ class Cell:
         actor = self.actor
         if actor is None or self.state is not CellState.RUNNING:
             return
-        error = self._watched("poll", actor.poll)
+        error = self.watched("poll", actor.poll)
         if error is not None:
-            self._fail(error, None)
+            self.fail(error, None)
         elif self.stop_requested:
             self._end()
 
     def _start_instance(self) -> None:
-        error = self._watched("on_start", self._make_and_start)
+        error = self.watched("on_start", self._make_and_start)
         if error is not None:
-            self._fail(error, None)
+            self.fail(error, None)
 
     def _make_and_start(self) -> None:
         self.actor = self.spec.make(Context(self._system, self))
@@ -246,127 +240,14 @@ class Cell:
         pykka.ActorRegistry.register(self.actor.actor_ref)
         self.actor.on_start()
 
-    def _deliver(self, envelope: Envelope, started_ns: int) -> int:
-        """Hand one message to the instance; return when that was over."""
-        message, weight, system = envelope.message, envelope.weight, self._system
-        self.envelope = envelope
-        self.turn_started_ns = started_ns
-        error = attempt(self._receive, envelope)
-        self.turn_started_ns = None
-        ended_ns = system.clock.monotonic_ns()
-        taken_ns = ended_ns - started_ns
-        self.busy_ns += taken_ns
-        system.measure(self.spec.kind, started_ns - envelope.enqueued_ns, taken_ns)
-        if weight > KEPT_EVENTS or (weight == 1 and bulky_fields(message.__class__)):
-            kept = keep(message)
-        else:
-            kept = message
-        entry = (kept, weight, envelope.enqueued_ns, started_ns, taken_ns, error is not None)
-        self.recent.append(entry)
-        if len(self.recent) > MESSAGES:
-            del self.recent[0]
-        if self.listeners and not isinstance(message, Batch):
-            self._hear(entry)
-        self.envelope = None
-        self.handled += weight
-        if error is not None:
-            self._poisoned(envelope, error)
-        return ended_ns
-
-    def _receive(self, envelope: Envelope) -> None:
-        actor = self.actor
-        if actor is None:
-            return
-        message, response = envelope.message, None
-        if isinstance(message, Batch):
-            actor.events_done = 0
-            if self.listeners:
-                for event in message.events:
-                    self._receive_heard(event)
-                    actor.events_done += 1
-            else:
-                actor.on_batch(message.events)
-        elif isinstance(message, Message):
-            response = actor.on_receive(message)
-        else:
-            response = actor._handle_receive(message)  # noqa: SLF001 - Pykka's dispatch of stop and proxies
-        if envelope.reply_to is not None:
-            envelope.reply_to.set(response)
-
-    def _receive_heard(self, event: Any) -> None:
-        """Handle one event of a batch while somebody listens."""
-        actor, envelope = self.actor, self.envelope
-        if actor is None or envelope is None:
-            return
-        started = self._system.clock.monotonic_ns()
-        failed = True
-        try:
-            actor.on_receive(event)
-            failed = False
-        finally:
-            taken_ns = self._system.clock.monotonic_ns() - started
-            self._hear((event, 1, envelope.enqueued_ns, started, taken_ns, failed))
-
-    def _hear(self, entry: Entry) -> None:
-        for listener in self.listeners:
-            listener.hear(entry)
-
-    def _poisoned(self, envelope: Envelope, error: BaseException) -> None:
-        poison, actor = envelope.message, self.actor
-        if isinstance(poison, Batch) and actor is not None:
-            done = actor.events_done
-            rest = poison.events[done + 1 :]
-            if rest:
-                self.handled -= len(rest)
-                self.mailbox.put_back(msgspec.structs.replace(poison, events=rest))
-            poison = poison.events[done]
-        if envelope.reply_to is not None:
-            envelope.reply_to.set_exception((type(error), error, error.__traceback__))
-        self._fail(error, poison)
-
-    def _fail(self, error: BaseException, poison: Any) -> None:
+    def fail(self, error: BaseException, poison: Any) -> None:
+        """Let go of the instance that has failed, and have it decided what comes next."""
         self.last_error = describe(error)
         self.failures_s.append(self._system.clock.monotonic_ns() / 1e9)
         del self.failures_s[:-_HISTORY]
         dossier = self._system.examine(self, error, poison)
         self._drop_instance()
         self._system.child_failed(self, error, poison, dossier)
-
-    def snapshot(self, limit: int) -> str | None:
-        """Render what the instance says about itself; None: nothing, or there is none."""
-        actor = self.actor
-        if actor is None:
-            return None
-        said: list[Any] = []
-        error = attempt(lambda: said.append(actor.snapshot()))
-        if error is not None:
-            return f"no snapshot: {describe(error)}"[:limit]
-        return None if said[0] is None else summary_of(said[0], limit, values=True)
-
-    def _watched(self, hook: str, step: Callable[..., Any], *args: Any) -> BaseException | None:
-        """Call a hook as a turn that the watchdog sees; give what it raised."""
-        self._hook = hook
-        self.turn_thread = threading.get_ident()
-        self.turn_started_ns = self._system.clock.monotonic_ns()
-        error = attempt(step, *args)
-        self.turn_started_ns = None
-        self._hook = None
-        return error
-
-    @property
-    def doing(self) -> str:
-        """What the running turn is about: the type of a message, or a hook."""
-        envelope, hook = self.envelope, self._hook
-        return hook or ("" if envelope is None else type(envelope.message).__name__)
-
-    def offer_own(self, message: Any) -> None:
-        """Queue a message of the actor to itself, also where the mailbox is full."""
-        self.mailbox.offer(message, from_self=True)
-
-    @property
-    def is_asking_itself(self) -> bool:
-        """Whether the calling thread is the one that runs this actor's turn."""
-        return self.turn_started_ns is not None and self.turn_thread == threading.get_ident()
 
     def set_blocked(self, *, blocked: bool) -> None:
         """Say whether the running turn is waited for no more; nobody is held up meanwhile."""
@@ -424,7 +305,7 @@ class Cell:
             return
         self._system.wheel.cancel_all(self.name)
         pykka.ActorRegistry.unregister(actor.actor_ref)
-        error = self._watched("on_stop", actor.on_stop)
+        error = self.watched("on_stop", actor.on_stop)
         # Again: a timer that the hook has set would reach another instance.
         self._system.wheel.cancel_all(self.name)
         if error is not None:

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     import structlog
 
     from actors.domain import Mint
-    from actors.runtime.cell import Cell
     from actors.runtime.inspection.timeline import Detail
     from actors.runtime.ledger import Ledger
-    from actors.runtime.system import System
+    from actors.runtime.ports import Home, Post, Runtime
     from settings import Settings
     from telemetry import Telemetry
 
@@ -26,32 +25,32 @@ class Ref:
     Cheap to keep; valid over restarts.
     """
 
-    __slots__ = ("_system", "name")
+    __slots__ = ("_post", "name")
 
-    def __init__(self, system: System, name: str) -> None:
-        self._system = system
+    def __init__(self, post: Post, name: str) -> None:
+        self._post = post
         self.name = name
 
     def tell(self, message: Any) -> bool:
         """Send a message; never blocks, never raises. False: refused, and kept as a dead letter."""
-        return self._system.tell(self.name, message)
+        return self._post.tell(self.name, message)
 
     def offer(self, message: Any) -> bool:
         """Send a message; never blocks, never raises.
 
         False: refused, and still the sender's to deal with.
         """
-        return self._system.offer(self.name, message)
+        return self._post.offer(self.name, message)
 
     @property
     def room(self) -> int:
         """How many events its mailbox would take now; 0 when nobody is there to handle them."""
-        return self._system.room(self.name)
+        return self._post.room(self.name)
 
     @property
     def running(self) -> bool:
         """Whether an actor of this name is there and has not ended."""
-        return self._system.running(self.name)
+        return self._post.running(self.name)
 
 
 class Context:
@@ -62,7 +61,7 @@ class Context:
 
     __slots__ = ("_system", "cell", "ledger", "name", "telemetry")
 
-    def __init__(self, system: System, cell: Cell) -> None:
+    def __init__(self, system: Runtime, cell: Home) -> None:
         self._system = system
         self.cell = cell
         self.name = cell.name

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_LOST: Final = 8
 """Workers lost at once that are replaced; more of them mean that the trouble is not one actor's."""
+MAX_THREADS: Final = 64
+"""More of them gain nothing under the GIL; that many help against turns that hang."""
 _IDLE_WAIT_S: Final = 1.0
 
 
@@ -81,7 +83,13 @@ class SharedDispatcher:
         self._queue.put(cell)
 
     def resize(self, threads: int) -> None:
-        """Have another number of workers; those too many end after what is queued by now."""
+        """Have another number of workers; those too many end after what is queued by now.
+
+        Raises:
+            ValueError: `threads` is not from 1 to 64.
+        """
+        if not 1 <= threads <= MAX_THREADS:
+            raise ValueError(f"the dispatcher has 1 to {MAX_THREADS} threads, not {threads}")
         with self._lock:
             before, self._size = self._size, threads
             if not self._open:

@@ -53,13 +53,12 @@ if TYPE_CHECKING:
     from actors.runtime.inspection.crash_reports import CrashReport
     from actors.runtime.inspection.timeline import Detail
     from actors.runtime.mailbox import Envelope
+    from actors.runtime.ports import Home
     from settings import Settings
     from telemetry import Telemetry
 
 SUPERVISOR: Final = "supervisor"
 SAMPLED: Final = 16
-MAX_THREADS: Final = 64
-"""More of them gain nothing under the GIL; that many help against turns that hang."""
 _TIMER_STOP_S: Final = 2.0
 
 
@@ -101,15 +100,15 @@ class System(Registry):
         self._jitter = jitter
         self._measured = itertools.count()
         self._timers = TimerThread(self.wheel, clock.monotonic_ns)
-        self._dispatcher = SharedDispatcher(threads)
-        self._watchdog = Watchdog(self._dispatcher, telemetry, self.log)
+        self.dispatcher = SharedDispatcher(threads)
+        self.watchdog = Watchdog(self.dispatcher, telemetry, self.log)
 
     # Life of the runtime.
 
     def open(self) -> None:
         """Start the dispatcher's workers, the timer thread and the one that writes dossiers."""
         self.dossiers.open()
-        self._dispatcher.start()
+        self.dispatcher.start()
         self._timers.start()
 
     def close(self, timeout_s: float) -> list[str]:
@@ -124,7 +123,7 @@ class System(Registry):
         ]
         late = [cell.name for cell in left if not _gone_by(cell, deadline)]
         self._timers.stop(_TIMER_STOP_S)
-        self._dispatcher.stop(_TIMER_STOP_S)
+        self.dispatcher.stop(_TIMER_STOP_S)
         self.dossiers.close(_TIMER_STOP_S)
         return late
 
@@ -224,7 +223,7 @@ class System(Registry):
         return future.get(timeout=timeout_s)
 
     def forward(
-        self, asked: Cell, name: str, message: Any, complete: Callable[[Any], Any] | None = None
+        self, asked: Home, name: str, message: Any, complete: Callable[[Any], Any] | None = None
     ) -> None:
         """Hand the question that `asked` handles on to another actor, with its future."""
         envelope = asked.envelope
@@ -265,48 +264,14 @@ class System(Registry):
         A turn on the shared dispatcher longer than twice `limit_s` is blocked: a new worker takes
         the place of its thread, and the actor is set aside until the turn returns. When too many
         are blocked at once, or an actor with a thread of its own is at one turn for longer than
-        `pinned_limit_s`, `on_beyond_help` is called, once. Never waits for an actor.
+        `pinned_limit_s`, `watchdog.on_beyond_help` is called, once. Never waits for an actor.
         """
-        self._watchdog.look_after(self._long_turns(limit_s), limit_s, pinned_limit_s)
+        self.watchdog.look_after(self._long_turns(limit_s), limit_s, pinned_limit_s)
 
     def _long_turns(self, limit_s: float) -> list[LongTurn]:
         # Only who has a thread can be in a turn: a look at 10,000 cells each second shows.
-        running = [*self._dispatcher.running(), *list(self._pinned.values())]
+        running = [*self.dispatcher.running(), *list(self._pinned.values())]
         return long_turns(running, self.clock.monotonic_ns(), limit_s)
-
-    @property
-    def on_beyond_help(self) -> Callable[[str], None]:
-        """Called once, by whoever calls `look_after`, when the process can only end in order."""
-        return self._watchdog.on_beyond_help
-
-    @on_beyond_help.setter
-    def on_beyond_help(self, tell: Callable[[str], None]) -> None:
-        self._watchdog.on_beyond_help = tell
-
-    @property
-    def threads(self) -> int:
-        """How many workers the shared dispatcher has; those that hang are replaced, not counted."""
-        return self._dispatcher.size
-
-    @property
-    def busy_s(self) -> float:
-        """Seconds that workers have spent in turns so far; only grows."""
-        return self._dispatcher.busy_s
-
-    @property
-    def threads_lost(self) -> int:
-        """How many workers hang in a turn right now."""
-        return self._dispatcher.lost
-
-    def resize_threads(self, threads: int) -> None:
-        """Have another number of workers share the actors; nothing that waits is left out.
-
-        Raises:
-            ValueError: `threads` is not from 1 to 64.
-        """
-        if not 1 <= threads <= MAX_THREADS:
-            raise ValueError(f"the dispatcher has 1 to {MAX_THREADS} threads, not {threads}")
-        self._dispatcher.resize(threads)
 
     def measure(self, kind: str, waited_ns: int, taken_ns: int) -> None:
         """Note how long a message waited and took; every sixteenth counts, to keep it cheap."""
@@ -317,12 +282,12 @@ class System(Registry):
 
     # Time.
 
-    def arm_after(self, cell: Cell, key: object, seconds: float, message: Any) -> None:
+    def arm_after(self, cell: Home, key: object, seconds: float, message: Any) -> None:
         """Arm a timer of the monotonic clock for a cell."""
         self.wheel.after(cell.name, key, seconds, message, cell.offer_own)
         self._timers.wake()
 
-    def arm_at(self, cell: Cell, key: object, feed_us: int, message: Any) -> None:
+    def arm_at(self, cell: Home, key: object, feed_us: int, message: Any) -> None:
         """Arm a timer of the feed clock for a cell."""
         self.wheel.at(cell.name, key, feed_us, message, cell.offer_own)
         if self.wheel.feed_due():
@@ -341,16 +306,7 @@ class System(Registry):
 
         Runs in the failed actor's thread.
         """
-        if not self.dossiers.admit(self.clock.monotonic_ns() / 1e9):
-            return None
-        return examine(
-            cell,
-            error,
-            poison,
-            clock=self.clock,
-            dossier_id=self.dossiers.next_id(self.clock.now_us()),
-            mask=self.dossiers.mask,
-        )
+        return examine(self.dossiers, self.clock, cell, error, poison)
 
     def child_failed(
         self, cell: Cell, error: BaseException, poison: Any, dossier: CrashReport | None = None
@@ -423,7 +379,7 @@ class System(Registry):
                 cell.end_soon()
 
     def _schedule(self, cell: Cell) -> None:
-        self._dispatcher.schedule(cell)
+        self.dispatcher.schedule(cell)
 
     def _wakeup_for(self, spec: ChildSpec) -> Wakeup | None:
         """Make the wake-up of a pinned actor; None puts the actor on the shared dispatcher."""

@@ -49,17 +49,17 @@ class SupervisorActor(Actor):
         self, context: Context, *, state: SupervisorState, dependencies: Dependencies
     ) -> None:
         super().__init__(context)
-        tree = dependencies.tree
+        system = dependencies.system
         self._state = state
-        self._tree = tree
+        self._system = system
         self._applied = dependencies.applied
         self._trackers = Trackers(context, state, dependencies)
         self._shutdown = Shutdown(
             context, state, self._trackers, self._writers, dependencies.finished
         )
-        self._retention = Retention(context, state, tree, self._writers)
+        self._retention = Retention(context, state, system, self._writers)
         self._settings_service = SettingsService(
-            context, state, tree, dependencies.book, self._shutdown.begin
+            context, state, system, dependencies.book, self._shutdown.begin
         )
         self._resizing = Resizing(context, state, dependencies, self._settings_service)
         self._monitor = Monitor(context, state, dependencies, self._writers)
@@ -79,8 +79,8 @@ class SupervisorActor(Actor):
             self._monitor.handlers,
             self._settings_service.handlers,
             self._resizing.handlers,
-            CoinCommands(context, state, tree, self._trackers).handlers,
-            DeadLetterCommands(context, tree, dependencies.routes).handlers,
+            CoinCommands(context, state, system, self._trackers).handlers,
+            DeadLetterCommands(context, system, dependencies.routes).handlers,
         )
 
     def on_start(self) -> None:
@@ -166,7 +166,9 @@ class SupervisorActor(Actor):
 
     def _broken(self) -> list[str]:
         system = (CONNECTION, DISCOVERY, N8N_WRITER, STREAM_WATCH, *self._writers())
-        return [name for name in system if self._tree.state_of(name) not in ("starting", "running")]
+        return [
+            name for name in system if self._system.state_of(name) not in ("starting", "running")
+        ]
 
 
 def _joined(*parts: Handlers) -> Handlers:

@@ -42,7 +42,7 @@ class Monitor:
     ) -> None:
         self._context = context
         self._state = state
-        self._tree = dependencies.tree
+        self._system = dependencies.system
         self._clock_offset_us = dependencies.clock_offset_us
         self._writers = writers
         self.handlers: Handlers = {
@@ -83,7 +83,7 @@ class Monitor:
             watched.samples[index] = past._replace(drops={**past.drops, drop.value: now})
 
     def _statuses(self) -> Statuses:
-        status, tree, settings = self._context.status_of, self._tree, self._context.settings
+        status, system, settings = self._context.status_of, self._system, self._context.settings
         return Statuses(
             has_api_key=settings.pumpportal_api_key is not None,
             feed=status(CONNECTION),
@@ -91,10 +91,10 @@ class Monitor:
             n8n=status(N8N_WRITER),
             watch=status(STREAM_WATCH),
             audit=status(AUDITOR),
-            audit_ended=tree.state_of(AUDITOR) == "quarantined",
-            dead_letters=tree.dead_letters.all(),
+            audit_ended=system.state_of(AUDITOR) == "quarantined",
+            dead_letters=system.dead_letters.all(),
             quarantined=[
-                name for name in self._state.quarantines if tree.state_of(name) == "quarantined"
+                name for name in self._state.quarantines if system.state_of(name) == "quarantined"
             ],
             waiting_coins=self._state.admission.waiting,
             max_trackers=self._state.admission.limit,

@@ -13,8 +13,8 @@ from actors.supervisor.journal_need import needed_from_us
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.runtime import ActorReport, Context
-    from actors.supervisor.state import Children, Handlers, SupervisorState
+    from actors.runtime import ActorReport, Context, System
+    from actors.supervisor.state import Handlers, SupervisorState
 
 LOOK_S: Final = 10.0
 _US_PER_HOUR: Final = 3_600 * US_PER_SECOND
@@ -31,12 +31,12 @@ class Retention:
         self,
         context: Context,
         state: SupervisorState,
-        tree: Children,
+        system: System,
         writers: Callable[[], tuple[str, ...]],
     ) -> None:
         self._context = context
         self._state = state
-        self._tree = tree
+        self._system = system
         self._writers = writers
         self.handlers: Handlers = {_RetentionDue: lambda _: self.look()}
 
@@ -55,10 +55,10 @@ class Retention:
     def _forget_timelines(self) -> None:
         kept_us = self._context.settings.why_keep_hours * _US_PER_HOUR
         before_us = self._context.now_us() - round(kept_us)
-        self._tree.timelines.forget_before(before_us, self._state.admission.mints())
+        self._system.timelines.forget_before(before_us, self._state.admission.mints())
 
     def _release_journal(self, feed_us: int) -> None:
-        reports = self._tree.reports()
+        reports = self._system.reports()
         intervals = [phase.interval_seconds for phase in self._state.phases]
         before_us = needed_from_us(
             feed_us=feed_us,

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from actors.protocol.operator import Shown
     from actors.protocol.partitioner import WriterRoutes
     from actors.protocol.supervisor import Problem, TrackMint
-    from actors.runtime import ActorReport, ChildSpec, Ref
-    from actors.runtime.cell import CellState
-    from actors.runtime.dead_letters import DeadLetters
-    from actors.runtime.inspection.timeline import Timeline
+    from actors.runtime import ChildSpec, System
     from actors.supervisor.admission import Admission
     from actors.supervisor.problems import Lasting, Sample
     from actors.supervisor.rebalance import WriterMove
@@ -31,74 +28,6 @@ whoever asked; a handler may have the answer come later instead.
 
 SAMPLES: Final = 6
 """Of the counters, ten seconds apart: the next one is a minute behind the oldest."""
-
-
-class Children(Protocol):
-    """What the supervisor asks of the runtime: children come and go under their names."""
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """The messages that nobody handled."""
-
-    @property
-    def dossiers(self) -> Any:
-        """The failures on record, see `actors.runtime.inspection.crash_reports`."""
-
-    @property
-    def timelines(self) -> Timeline:
-        """The timelines of mints."""
-
-    @property
-    def threads(self) -> int:
-        """How many threads share the actors that are not pinned."""
-
-    def start_child(self, spec: ChildSpec) -> Ref:
-        """Start a child under its name."""
-
-    def stop_child(self, name: str, deadline_s: float) -> bool:
-        """Stop a child; True when it is gone by the monotonic `deadline_s`."""
-
-    def revive(self, name: str) -> bool:
-        """Give a quarantined child a new instance; False when it is not quarantined."""
-
-    def restart(self, name: str) -> bool:
-        """Have the instance of a running child replaced; False when it is not running."""
-
-    def pause(self, name: str) -> bool:
-        """Hold a child's data lane and refuse more; False when that is so already."""
-
-    def resume(self, name: str) -> bool:
-        """Let a paused child go on; False when it is not paused."""
-
-    def trace(self, name: str, seconds: float) -> bool:
-        """Log every message of a child for so long; False when there is no such child."""
-
-    def tap(self, name: str, *, mint: Mint) -> Any:
-        """Listen in on a child and on the notes of a mint; None when there is no such child."""
-
-    def recent(self, name: str) -> tuple[Any, ...] | None:
-        """Give the last messages of a child."""
-
-    def timers_of(self, name: str) -> tuple[Any, ...]:
-        """Give the timers that a child waits for."""
-
-    def set_capacity(self, name: str, capacity: int) -> tuple[int, int] | None:
-        """Change the bound of a mailbox: before and after, None when there is no such child."""
-
-    def resize_threads(self, threads: int) -> None:
-        """Let another number of threads share the actors that are not pinned."""
-
-    def change_settings(self, settings: Settings) -> None:
-        """Put settings in force and tell every child."""
-
-    def state_of(self, name: str) -> CellState | None:
-        """Tell the state of a child."""
-
-    def reports(self) -> tuple[ActorReport, ...]:
-        """Describe every actor."""
-
-    def report(self, name: str) -> ActorReport | None:
-        """Describe one actor."""
 
 
 class TrackerSource(Protocol):
@@ -153,7 +82,7 @@ class ChangedSettings(Protocol):
 class Dependencies:
     """What the supervisor acts through."""
 
-    tree: Children
+    system: System
     tracker_factory: TrackerSource
     routes: WriterRoutes
     book: ChangedSettings
@@ -162,7 +91,7 @@ class Dependencies:
     share_spool: Callable[[int], bool]
     """Gives everything in the spool to so many writers, while none of them writes; False: later."""
     applied: Callable[[Settings], None]
-    """Called with settings that have come into force, for what is outside the tree."""
+    """Called with settings that have come into force, for what is no actor."""
     finished: Callable[[int], None]
     """Called once with the exit code when the drain is done; must not block."""
     clock_offset_us: Callable[[], int] = lambda: 0

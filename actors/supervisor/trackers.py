@@ -59,7 +59,7 @@ class Trackers:
     ) -> None:
         self._context = context
         self._state = state
-        self._tree = dependencies.tree
+        self._system = dependencies.system
         self._tracker_factory = dependencies.tracker_factory
         self._book = dependencies.book
         self.handlers: Handlers = {
@@ -107,7 +107,9 @@ class Trackers:
             track = self._as_recorded(track)
         track = self._tracker_factory.completed(track)
         pinned = track.mint in self._state.pins
-        self._tree.start_child(self._tracker_factory.spec(track, self._state.phases, pinned=pinned))
+        self._system.start_child(
+            self._tracker_factory.spec(track, self._state.phases, pinned=pinned)
+        )
         self._context.tell(CONNECTION, _route_of(track))
         self._count()
         self._context.log.info(
@@ -136,7 +138,7 @@ class Trackers:
         self._context.log.info("tracking_ends", mint=mint, cause=reason)
         self._context.note(mint, "tracking_ends", cause=reason)
         # A paused one would never hear that its route is closed.
-        self._tree.resume(name)
+        self._system.resume(name)
         self._context.tell(CONNECTION, UnrouteMint(mint, ended))
         self.end_quarantined(name)
 
@@ -185,7 +187,7 @@ class Trackers:
 
     def is_quarantined(self, name: str) -> bool:
         """Say whether an actor is in quarantine."""
-        return self._tree.state_of(name) == "quarantined"
+        return self._system.state_of(name) == "quarantined"
 
     def failed(self, failed: ChildFailed) -> None:
         """Hear of a failure of a tracker that the runtime has acted on."""
@@ -211,7 +213,7 @@ class Trackers:
 
     def _revival_due(self, message: _ReviveDue) -> None:
         """Try a quarantined tracker again."""
-        if self._tree.revive(message.name):
+        if self._system.revive(message.name):
             mint = Mint(message.name.partition(":")[2])
             self._context.log.info("revived", mint=mint, by="timer")
             self._context.note(mint, "revived", by="timer")
@@ -228,15 +230,15 @@ class Trackers:
         if not self.is_quarantined(name):
             return
         if name in self._state.revived:
-            self._tree.stop_child(name, 0.0)
+            self._system.stop_child(name, 0.0)
         else:
             self._state.revived.add(name)
-            self._tree.revive(name)
+            self._system.revive(name)
 
     def resume_all(self) -> None:
         """End every pause: a paused tracker could not end."""
         for mint in self._state.admission.mints():
-            self._tree.resume(tracker_name(mint))
+            self._system.resume(tracker_name(mint))
 
     # What operators do.
 
@@ -244,24 +246,24 @@ class Trackers:
         """Hold a tracker; its trades are parked."""
         if self._state.drain.active:
             return Outcome(found=True, refusal="The service is draining: nothing is paused now.")
-        return self._act(mint, self._tree.pause, "paused", "cannot be paused")
+        return self._act(mint, self._system.pause, "paused", "cannot be paused")
 
     def resume(self, mint: Mint) -> Outcome:
         """Let a paused tracker go on."""
-        return self._act(mint, self._tree.resume, "resumed", "is not paused")
+        return self._act(mint, self._system.resume, "resumed", "is not paused")
 
     def revive(self, mint: Mint) -> Outcome:
         """Give a quarantined tracker another chance."""
-        return self._act(mint, self._tree.revive, "revived", "is not in quarantine")
+        return self._act(mint, self._system.revive, "revived", "is not in quarantine")
 
     def restart(self, mint: Mint) -> Outcome:
         """Have the instance of a tracker replaced."""
-        return self._act(mint, self._tree.restart, "restarted", "does not run")
+        return self._act(mint, self._system.restart, "restarted", "does not run")
 
     def trace(self, mint: Mint, seconds: float) -> Outcome:
         """Have every message of a tracker logged for a while."""
         return self._act(
-            mint, lambda name: self._tree.trace(name, seconds), "traced", "cannot be traced"
+            mint, lambda name: self._system.trace(name, seconds), "traced", "cannot be traced"
         )
 
     def _act(self, mint: Mint, act: Callable[[str], bool], what: str, otherwise: str) -> Outcome:
@@ -270,7 +272,7 @@ class Trackers:
             self._context.log.info("operator_acted", on=name, what=what)
             self._context.note(mint, what, by="operator")
             return _DONE
-        actor = self._tree.report(name)
+        actor = self._system.report(name)
         if actor is None:
             return _NOT_FOUND
         refusal = f"The actor {name} {otherwise}, it is {actor.state}: nothing was done."

@@ -57,7 +57,7 @@ def test_threads_are_resized_and_the_figure_is_kept(scene: Scene) -> None:
         {"dispatcher_threads": 1},
         {"dispatcher_threads": 4},
     )
-    assert scene.tree.threads == 4
+    assert scene.tree.dispatcher.size == 4
     assert scene.book.kept == [{"dispatcher_threads": 4}]
     assert scene.ask(GetSettings()).dispatcher_threads == 4
 
@@ -77,7 +77,7 @@ def test_dry_run_tells_and_changes_nothing(scene: Scene, message: Control) -> No
     assert resized.refusal is None
     assert resized.before != resized.after
     assert resized.effects
-    assert scene.tree.threads == 1
+    assert scene.tree.dispatcher.size == 1
     assert scene.state.admission.limit == 100
     assert scene.book.kept == []
     assert moves(scene, W0) == []
@@ -87,7 +87,7 @@ def test_size_out_of_bounds_is_refused_with_the_bounds(scene: Scene) -> None:
     resized = scene.ask(ResizeDispatcher(0))
     assert resized.found
     assert resized.refusal is not None
-    assert scene.tree.threads == 1
+    assert scene.tree.dispatcher.size == 1
 
 
 def test_nothing_is_resized_during_the_drain(scene: Scene) -> None:

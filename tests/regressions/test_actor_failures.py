@@ -48,6 +48,13 @@ class AskYourself(Message, frozen=True):
     pass
 
 
+def _system_of(actor: Actor) -> System:
+    """The whole runtime, of which a context shows an actor a part."""
+    system = actor.context._system
+    assert isinstance(system, System)
+    return system
+
+
 class Parrot(Actor):
     """Writes down what happens to each of its instances."""
 
@@ -70,7 +77,7 @@ class Parrot(Actor):
             case Raise():
                 raise self._error
             case AskYourself():
-                return self.context._system.ask(self.context.name, Say("echo"), 30.0)
+                return _system_of(self).ask(self.context.name, Say("echo"), 30.0)
             case Say(word):
                 self._note(word)
             case Flush():
@@ -333,7 +340,7 @@ def test_failure_while_a_restart_is_wished_for_makes_one_new_instance() -> None:
 
     class Wishing(Parrot):
         def on_receive(self, message: Any) -> Any:
-            self.context._system.restart("parrot")
+            _system_of(self).restart("parrot")
             return super().on_receive(message)
 
     system.start("parrot", lambda context: Wishing(context, notes))

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from actors.assembly.trade_count import trades_in
 from actors.runtime import Actor, ChildStopped, Context, Exceeded, Flush, Message, RestartBudget
-from actors.runtime.actor import StopFlag
 from actors.runtime.cell import Cell, CellState
 from actors.runtime.messages import Batch
 from actors.runtime.simulation import SeededSystem
+from actors.runtime.stop_flag import StopFlag
 
 ONCE = RestartBudget(intensity=0)
 

@@ -23,7 +23,7 @@ NEVER = 3_600.0
 
 
 def report_stalls(system: System, limit_s: float) -> list[Stall]:
-    return system._watchdog.report(system._long_turns(limit_s))
+    return system.watchdog.report(system._long_turns(limit_s))
 
 
 class Add(Message, frozen=True):
@@ -104,7 +104,7 @@ class House:
             settings=load({}), telemetry=Telemetry(), clock=ArrivalClock(), threads=threads
         )
         self.unrecoverable: list[str] = []
-        self.system.on_beyond_help = self.unrecoverable.append
+        self.system.watchdog.on_beyond_help = self.unrecoverable.append
         self.gates: list[Gate] = []
         self.system.open()
 
@@ -155,7 +155,7 @@ def test_others_go_on_when_the_only_worker_hangs(house: House) -> None:
     assert house.state("healthy") == "running"
     assert house.system.room("sick") == 0
     assert house.system.load.events == 0
-    assert (house.system.threads, house.system.threads_lost) == (1, 1)
+    assert (house.system.dispatcher.size, house.system.dispatcher.lost) == (1, 1)
     assert house.unrecoverable == []
 
 
@@ -172,7 +172,7 @@ def test_turn_that_returns_gives_the_actor_back_and_ends_its_thread(house: House
     wait_until(lambda: threading.active_count() == threads, what="the end of the lost thread")
     assert house.state("sick") == "running"
     assert house.system.room("sick") == 65_536
-    assert house.system.threads_lost == 0
+    assert house.system.dispatcher.lost == 0
     assert house.system.load.events == 0
 
 
@@ -185,7 +185,7 @@ def test_turn_between_the_limit_and_twice_the_limit_is_reported_and_waited_for(
     house.look(limit_s=turn.seconds * 0.9)
 
     assert house.system.telemetry.value("mintwatch_stalls_total", kind="other") == 1
-    assert house.system.threads_lost == 0
+    assert house.system.dispatcher.lost == 0
     assert house.state("slow") == "running"
 
 
@@ -232,7 +232,7 @@ def test_stop_that_hangs_is_done_without_as_well(house: House) -> None:
     gate.go.set()
     assert gate.stopped.wait(10)
     wait_until(lambda: not house.system.running("hangs in stop"), what="its end")
-    assert house.system.threads_lost == 0
+    assert house.system.dispatcher.lost == 0
 
 
 def test_blocked_actor_that_is_told_to_stop_ends_when_its_turn_returns(house: House) -> None:
@@ -252,7 +252,7 @@ def test_more_lost_threads_than_eight_are_beyond_help_and_said_once(house: House
     for number in range(MAX_LOST):
         house.hang(f"sick {number}")
         house.look()
-    assert house.system.threads_lost == 8
+    assert house.system.dispatcher.lost == 8
     assert house.unrecoverable == []
 
     house.hang("the last")
@@ -260,7 +260,7 @@ def test_more_lost_threads_than_eight_are_beyond_help_and_said_once(house: House
     house.look()
 
     assert house.unrecoverable == ["9 actors are blocked at once, the last the last"]
-    assert house.system.threads_lost == 8
+    assert house.system.dispatcher.lost == 8
     assert house.state("the last") == "running"
 
 
@@ -271,7 +271,7 @@ def test_thread_that_came_back_makes_room_for_another_to_be_lost(house: House) -
         gates.append(house.hang(f"sick {number}"))
         house.look()
     gates[0].go.set()
-    wait_until(lambda: house.system.threads_lost == 7, what="the first to come back")
+    wait_until(lambda: house.system.dispatcher.lost == 7, what="the first to come back")
 
     house.hang("another")
     house.look()
@@ -313,7 +313,7 @@ def test_idle_actors_are_no_stalls(house: House) -> None:
     wait_until(lambda: gate.total == 1, what="the message")
     wait_until(lambda: report_stalls(house.system, 0.0) == [], what="the end of the turn")
     house.look(pinned_limit_s=0.0)
-    assert (house.system.threads_lost, house.unrecoverable) == (0, [])
+    assert (house.system.dispatcher.lost, house.unrecoverable) == (0, [])
 
 
 # Sizes.
@@ -327,8 +327,8 @@ def test_workers_can_be_more_and_fewer_while_messages_flow(house: House) -> None
     gates = [house.sum(f"sum {number}") for number in range(10)]
     sent = 0
     for threads in (4, 1, 8, 2):
-        house.system.resize_threads(threads)
-        assert house.system.threads == threads
+        house.system.dispatcher.resize(threads)
+        assert house.system.dispatcher.size == threads
         for number in range(2_000):
             house.system.tell(f"sum {number % 10}", Add(1))
         sent += 2_000
@@ -341,14 +341,14 @@ def test_more_workers_run_past_one_that_hangs(house: House) -> None:
     house.hang("sick")
     healthy = house.sum("healthy")
     house.system.tell("healthy", Add(1))
-    house.system.resize_threads(2)
+    house.system.dispatcher.resize(2)
     wait_until(lambda: healthy.total == 1, what="the healthy actor")
 
 
 def test_fewer_workers_wait_for_the_turn_that_runs(house: House) -> None:
-    house.system.resize_threads(2)
+    house.system.dispatcher.resize(2)
     gate = house.hang("slow")
-    house.system.resize_threads(1)
+    house.system.dispatcher.resize(1)
     wait_until(lambda: dispatchers() == 1, what="one worker")
     gate.go.set()
     house.system.tell("slow", Add(1))
@@ -358,14 +358,14 @@ def test_fewer_workers_wait_for_the_turn_that_runs(house: House) -> None:
 @pytest.mark.parametrize("threads", [0, -1, 65])
 def test_number_of_workers_has_bounds(house: House, threads: int) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
-        house.system.resize_threads(threads)
-    assert house.system.threads == 1
+        house.system.dispatcher.resize(threads)
+    assert house.system.dispatcher.size == 1
 
 
 def test_seeded_system_starts_no_threads_when_it_is_resized() -> None:
     system, before = SeededSystem(), threading.active_count()
-    system.resize_threads(4)
-    assert system.threads == 4
+    system.dispatcher.resize(4)
+    assert system.dispatcher.size == 4
     assert threading.active_count() == before
 
 

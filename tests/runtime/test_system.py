@@ -39,7 +39,7 @@ QUICK = RestartBudget(intensity=3, period_s=60.0, first_s=0.001, max_s=0.002)
 
 
 def report_stalls(system: System, limit_s: float) -> list[Stall]:
-    return system._watchdog.report(system._long_turns(limit_s))
+    return system.watchdog.report(system._long_turns(limit_s))
 
 
 class Add(Message, frozen=True):

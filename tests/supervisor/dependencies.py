@@ -1,11 +1,11 @@
-"""What a supervisor in a test acts through: a book of settings in memory, and a tree."""
+"""What a supervisor in a test acts through: a book of settings in memory, and a runtime."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from actors.protocol.partitioner import WriterRoutes
-from actors.runtime import Actor, ChildSpec
+from actors.runtime import Actor, ChildSpec, System
 from actors.supervisor import Dependencies
 from settings import Settings, SettingsError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from actors.domain import Mint
     from actors.protocol.operator import Shown
-    from actors.supervisor.state import Children, TrackerSource
+    from actors.supervisor.state import TrackerSource
 
 
 class Book:
@@ -68,7 +68,7 @@ class Book:
 
 
 def dependencies(
-    tree: Children,
+    system: System,
     tracker_factory: TrackerSource,
     finished: Callable[[int], None],
     *,
@@ -78,9 +78,9 @@ def dependencies(
     share_spool: Callable[[int], bool] = lambda _: True,
     clock_offset_us: Callable[[], int] = lambda: 0,
 ) -> Dependencies:
-    """Let a supervisor act through a tree, which makes what it likes of a new writer's spec."""
+    """Let a supervisor act through a runtime, which makes what it likes of a new writer's spec."""
     return Dependencies(
-        tree=tree,
+        system=system,
         tracker_factory=tracker_factory,
         routes=routes or WriterRoutes(1),
         book=book or Book(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from actors.domain import Mint, Phase
 from actors.operator.inspection import Inspection
@@ -27,8 +27,10 @@ from actors.runtime import (
     Flush,
     Ref,
     RestartType,
+    System,
 )
 from actors.runtime.cell import CellState
+from actors.runtime.dispatcher import SharedDispatcher
 from actors.runtime.simulation import Probe, ProbeHandle, SeededSystem
 from actors.supervisor import SupervisorActor, SupervisorState
 from actors.supervisor.admission import Admission
@@ -85,7 +87,7 @@ class FakeTree:
         self.set_capacity = system.set_capacity
         self.change_settings = system.change_settings
         self.paused: set[str] = set()
-        self.threads = 1
+        self.dispatcher = SharedDispatcher(1)
         self.traced: list[tuple[str, float]] = []
         self.states: dict[str, CellState] = dict.fromkeys(SYSTEM, CellState.RUNNING)
 
@@ -131,9 +133,6 @@ class FakeTree:
     def trace(self, name: str, seconds: float) -> bool:
         self.traced.append((name, seconds))
         return name in self.states
-
-    def resize_threads(self, threads: int) -> None:
-        self.threads = threads
 
     def state_of(self, name: str) -> CellState | None:
         return self.states.get(name)
@@ -214,7 +213,7 @@ class Scene:
             phases=phases,
         )
         self._dependencies = dependencies(
-            self.tree,
+            cast("System", self.tree),
             self.tracker_factory,
             self.exit_codes.append,
             routes=WriterRoutes(len(WRITERS)),
@@ -242,7 +241,7 @@ class Scene:
 
     def ask(self, message: Any) -> Any:
         """Ask as the API does: what only reads is answered without the supervisor."""
-        inspection = Inspection(self.tree)  # type: ignore[arg-type]  # it only writes down
+        inspection = Inspection(cast("System", self.tree))
         if inspection.answers(type(message)):
             return inspection.answer(message)
         return self.system.ask(SUPERVISOR, message)

@@ -1,4 +1,4 @@
-"""Takes down what is to be seen of a failed instance before it is let go of. Pure.
+"""Takes down what is to be seen of a failed instance before it is let go of.
 
 Guarantees: secrets are masked before a text is cut, so that no half of one remains.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from actors.runtime.cell import Cell
     from actors.runtime.clocks import Clock
+    from actors.runtime.inspection.crash_reports import CrashReports
     from actors.runtime.inspection.recent_messages import RecentMessage
     from actors.runtime.supervision import Decision
 
@@ -30,19 +31,18 @@ STATE_CHARS: Final = 8_192
 
 
 def examine(
-    cell: Cell,
-    error: BaseException,
-    poison: Any,
-    *,
-    clock: Clock,
-    dossier_id: str,
-    mask: Callable[[str], str],
-) -> CrashReport:
-    """Describe a failure; what was decided about it is still to be filled in."""
+    reports: CrashReports, clock: Clock, cell: Cell, error: BaseException, poison: Any
+) -> CrashReport | None:
+    """Describe a failure; what was decided about it is still to be filled in.
+
+    None: there were too many failures just now.
+    """
     now_us, now_ns = clock.now_us(), clock.monotonic_ns()
-    state = cell.snapshot(STATE_CHARS)
+    if not reports.admit(now_ns / 1e9):
+        return None
+    state, mask = cell.snapshot(STATE_CHARS), reports.mask
     return CrashReport(
-        id=dossier_id,
+        id=reports.next_id(now_us),
         at_us=now_us,
         actor=cell.name,
         kind=cell.spec.kind,
