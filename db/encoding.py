@@ -7,7 +7,7 @@ what cannot be decoded, and we write ASCII.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
@@ -17,7 +17,7 @@ from db.values import clean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from db.pool import Connection
+    import psycopg
 
 _CODECS: Final = {
     **{f"LATIN{part}": f"iso8859-{part}" for part in (1, 2, 3, 4)},
@@ -45,7 +45,7 @@ _LONGEST: Final = 3
 """In bytes: Python writes rare Korean syllables in eight, which PostgreSQL does not read."""
 
 
-def fitting(conn: Connection) -> Callable[[str, int], str]:
+def fitting(conn: psycopg.Connection[Any]) -> Callable[[str, int], str]:
     """Give a `db.values.clean` that also replaces what the database's encoding does not have."""
     encoding = conn.info.parameter_status("server_encoding")
     if encoding in {None, "UTF8"}:
@@ -62,7 +62,7 @@ def fitting(conn: Connection) -> Callable[[str, int], str]:
     return fit
 
 
-def prepare_session(conn: Connection) -> None:
+def prepare_session(conn: psycopg.Connection[Any]) -> None:
     """Let a session on a SQL_ASCII database read every text; others need nothing. Blocks briefly.
 
     LATIN1 is for the protocol alone: every byte is a character of it, so the server and the driver

@@ -18,6 +18,7 @@ from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.client import HttpTransport
 from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
+from actors.operator.operations import OperatorCommands
 from actors.postgres_writer import PooledDatabase, PostgresWriterActor, WriterState
 from actors.postgres_writer.spool_recovery import SpoolRecovery, read_leftovers, reassign_spool
 from actors.postgres_writer.state import ParkedMints
@@ -156,7 +157,7 @@ class Tree:
             kind="supervisor",
             actor=SupervisorActor,
             make=lambda context: SupervisorActor(
-                context, state=self.state, dependencies=dependencies
+                context, state=self.state, dependencies=dependencies, operations=OperatorCommands
             ),
             budget=RestartBudget(intensity=60),
         )

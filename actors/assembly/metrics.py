@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from actors.assembly.trade_count import trades_in
 from actors.domain import Drop, Place
 from actors.protocol.n8n_writer import N8nStatus
 from actors.protocol.postgres_writer import WriterStatus
 from actors.protocol.supervisor import N8N_WRITER
+from actors.protocol.trade_count import trades_in
 from telemetry import ACTOR_KINDS, ACTOR_STATES
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ Relies on: everything parked is in the journal, because a slice is journalled be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from actors.connection.decoder import decode
+from actors.connection.parked import Parked, trades_among
 from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
 from actors.journal.records import FrameRecord
 from actors.protocol.supervisor import tracker_name
@@ -34,70 +34,6 @@ LOOK_S: Final = 0.01
 """How long the journal is read before the socket is looked at again."""
 BATCH: Final = 512
 """Events handed on at once."""
-
-
-@dataclass(slots=True)
-class _Span:
-    """Events parked without a break, by their numbers."""
-
-    first_seq: int
-    last_seq: int
-
-
-class Parked:
-    """What is parked of one mint."""
-
-    def __init__(self, first: Trade | Migration) -> None:
-        self.number = first.seq
-        """What the tracker knows this time of parking by; a later one has a higher number."""
-        self.from_us = first.arrived_us
-        """No event that is still to be handed on arrived earlier."""
-        self.trades = 0
-        """Those that are still to be handed on."""
-        self.trades_total = 0
-        self.is_barren = False
-        """Nothing was found since the present reading began."""
-        self._spans: list[_Span] = []
-        self._is_interrupted = True
-
-    @property
-    def next_seq(self) -> int:
-        """The first event that is still to be handed on."""
-        return self._spans[0].first_seq
-
-    @property
-    def last_seq(self) -> int:
-        """The last one."""
-        return self._spans[-1].last_seq
-
-    def add(self, events: Sequence[Trade | Migration]) -> int:
-        """Note further events; return how many of them are trades."""
-        if self._is_interrupted:
-            self._spans.append(_Span(events[0].seq, events[-1].seq))
-            self._is_interrupted = False
-        self._spans[-1].last_seq = events[-1].seq
-        trades = _trades_in(events)
-        self.trades += trades
-        self.trades_total += trades
-        return trades
-
-    def interrupt(self) -> None:
-        """What arrives before the next event that is added here is not parked."""
-        self._is_interrupted = True
-
-    def holds(self, seq: int) -> bool:
-        """Whether an event of this number is parked."""
-        return any(span.first_seq <= seq <= span.last_seq for span in self._spans)
-
-    def pass_by(self, events: Sequence[Trade | Migration]) -> bool:
-        """Note that these were handed on; return whether they were the last ones."""
-        last = events[-1]
-        self.trades -= _trades_in(events)
-        self.from_us = last.arrived_us + 1
-        self._spans = [span for span in self._spans if span.last_seq > last.seq]
-        if self._spans:
-            self._spans[0].first_seq = max(self._spans[0].first_seq, last.seq + 1)
-        return not self._spans
 
 
 class _Walk:
@@ -240,7 +176,7 @@ class Parking:
         return self._context.ref(tracker_name(mint)).room
 
     def _offer(self, mint: Mint, parked: Parked, events: list[Trade | Migration]) -> bool:
-        ledger, trades = self._context.ledger, _trades_in(events)
+        ledger, trades = self._context.ledger, trades_among(events)
         ledger.move(Place.PARKED, Place.QUEUED, trades)
         if not self._context.ref(tracker_name(mint)).offer(TradesArrived(tuple(events))):
             ledger.move(Place.QUEUED, Place.PARKED, trades)
@@ -260,10 +196,6 @@ class Parking:
 
     def _tell(self, mint: Mint, message: TradesParked | TradesUnparked) -> None:
         self._context.ref(tracker_name(mint)).offer(message)
-
-
-def _trades_in(events: Sequence[Trade | Migration]) -> int:
-    return sum(isinstance(event, Trade) for event in events)
 
 
 def _event_of(record: Record | None) -> Trade | Migration | None:

@@ -17,7 +17,7 @@ from actors.connection.subscriptions import Subscriptions
 from actors.domain import FeedGap, Mint
 
 if TYPE_CHECKING:
-    from actors.connection.parking import Parked
+    from actors.connection.parked import Parked
     from actors.journal.records import FrameRecord
     from actors.protocol.connection import RouteMint
     from settings import Settings

@@ -39,7 +39,8 @@ from actors.runtime.attempt import attempt
 if TYPE_CHECKING:
     from actors.domain import Mint
     from actors.runtime import Context, System
-    from actors.supervisor.state import Handlers, SupervisorState
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import SupervisorState
     from actors.supervisor.trackers import Trackers
 
 

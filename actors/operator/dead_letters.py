@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actors.assembly.trade_count import mint_of, trades_in
 from actors.domain import Place
 from actors.protocol.operator import DiscardDeadLetter, RetryDeadLetter
 from actors.protocol.supervisor import Outcome, writer_of
+from actors.protocol.trade_count import mint_of, trades_in
 
 if TYPE_CHECKING:
     from actors.protocol.partitioner import WriterRoutes
     from actors.runtime import Context, DeadLetter, System
-    from actors.supervisor.state import Handlers
+    from actors.supervisor.handlers import Handlers
 
 _NOT_FOUND: Final = Outcome(found=False)
 _DONE: Final = Outcome(found=True)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from actors.operator.settings import SettingsService
     from actors.runtime import Context
-    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import Dependencies, SupervisorState
 
 SHARE_AGAIN_S: Final = 1.0
 

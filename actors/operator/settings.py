@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from actors.protocol.operator import Shown
     from actors.runtime import Context, System
-    from actors.supervisor.state import ChangedSettings, Handlers, SupervisorState
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import ChangedSettings, SupervisorState
     from settings import Settings
 
 

@@ -21,12 +21,12 @@ from actors.runtime.context import Ref
 from actors.runtime.dead_letters import DeadLetter, DeadLetters, describe, traceback_of
 from actors.runtime.dispatcher import PinnedThread, SharedDispatcher
 from actors.runtime.inspection.crash_reports import CrashReports
-from actors.runtime.inspection.post_mortem import decided, examine
 from actors.runtime.inspection.taps import Listeners
 from actors.runtime.inspection.timeline import Note, Timeline
 from actors.runtime.ledger import Ledger
 from actors.runtime.mailbox import Load
 from actors.runtime.messages import ChildFailed, ChildStopped, SettingsChanged
+from actors.runtime.post_mortem import decided, examine
 from actors.runtime.registry import Registry
 from actors.runtime.replies import Completed
 from actors.runtime.supervision import (

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from actors.operator.coins import CoinCommands
-from actors.operator.dead_letters import DeadLetterCommands
-from actors.operator.resize import Resizing
-from actors.operator.settings import SettingsService
 from actors.protocol.connection import StartReading
 from actors.protocol.supervisor import (
     CONNECTION,
@@ -20,6 +16,7 @@ from actors.protocol.supervisor import (
     StreamsLoaded,
 )
 from actors.runtime import Actor, ChildFailed, ChildStopped, Context, SettingsChanged
+from actors.supervisor.handlers import joined
 from actors.supervisor.health import health_report, not_subscribed
 from actors.supervisor.monitor import Monitor
 from actors.supervisor.retention import Retention
@@ -28,7 +25,30 @@ from actors.supervisor.trackers import TRACKER, Trackers
 from telemetry import read
 
 if TYPE_CHECKING:
-    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
+    from collections.abc import Callable
+
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import Dependencies, SupervisorState
+
+    MakeOperations = Callable[
+        [Context, SupervisorState, Dependencies, Trackers, Callable[[str, int], None]], "Operations"
+    ]
+
+
+class Operations(Protocol):
+    """What operators command: a part of the supervisor that stands in a room of its own."""
+
+    handlers: Handlers
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """Every postgres-writer there is, those that are about to leave too."""
+
+    def stopped(self, name: str) -> None:
+        """Hear that a child has ended."""
+
+    def settings_changed(self) -> None:
+        """Adapt what is there to the settings in force."""
 
 
 class SupervisorActor(Actor):
@@ -36,17 +56,22 @@ class SupervisorActor(Actor):
 
     Each of its parts does one thing, in the supervisor's turns, and declares what it takes.
 
-
     Args:
         context: the runtime's side.
         state: what outlives this instance.
         dependencies: what it acts through.
+        operations: makes the part that operators command.
     """
 
     pinned: ClassVar[bool] = True
 
     def __init__(
-        self, context: Context, *, state: SupervisorState, dependencies: Dependencies
+        self,
+        context: Context,
+        *,
+        state: SupervisorState,
+        dependencies: Dependencies,
+        operations: MakeOperations,
     ) -> None:
         super().__init__(context)
         system = dependencies.system
@@ -58,12 +83,11 @@ class SupervisorActor(Actor):
             context, state, self._trackers, self._writers, dependencies.finished
         )
         self._retention = Retention(context, state, system, self._writers)
-        self._settings_service = SettingsService(
-            context, state, system, dependencies.book, self._shutdown.begin
+        self._operations = operations(
+            context, state, dependencies, self._trackers, self._shutdown.begin
         )
-        self._resizing = Resizing(context, state, dependencies, self._settings_service)
         self._monitor = Monitor(context, state, dependencies, self._writers)
-        self.handlers = _joined(
+        self.handlers = joined(
             {
                 ChildStopped: self._child_stopped,
                 ChildFailed: self._child_failed,
@@ -77,10 +101,7 @@ class SupervisorActor(Actor):
             self._shutdown.handlers,
             self._retention.handlers,
             self._monitor.handlers,
-            self._settings_service.handlers,
-            self._resizing.handlers,
-            CoinCommands(context, state, system, self._trackers).handlers,
-            DeadLetterCommands(context, system, dependencies.routes).handlers,
+            self._operations.handlers,
         )
 
     def on_start(self) -> None:
@@ -107,7 +128,7 @@ class SupervisorActor(Actor):
         name = event.name
         if event.kind == TRACKER:
             self._trackers.stopped(name)
-        self._resizing.stopped(name)
+        self._operations.stopped(name)
         self._shutdown.stopped(name)
 
     def _child_failed(self, failed: ChildFailed) -> None:
@@ -129,13 +150,13 @@ class SupervisorActor(Actor):
 
     def _settings_changed(self) -> None:
         self._applied(self.context.settings)
-        self._resizing.adapt()
+        self._operations.settings_changed()
         self._trackers.fill()
 
     # Answers.
 
     def _writers(self) -> tuple[str, ...]:
-        return self._resizing.writers
+        return self._operations.writers
 
     def _health(self) -> HealthReport:
         status = self.context.status_of
@@ -169,17 +190,3 @@ class SupervisorActor(Actor):
         return [
             name for name in system if self._system.state_of(name) not in ("starting", "running")
         ]
-
-
-def _joined(*parts: Handlers) -> Handlers:
-    """Join what the parts take.
-
-    Raises:
-        ValueError: two of them take messages of the same type.
-    """
-    joined: Handlers = {}
-    for part in parts:
-        for kind in part.keys() & joined.keys():
-            raise ValueError(f"two parts of the supervisor take {kind.__name__}")
-        joined |= part
-    return joined

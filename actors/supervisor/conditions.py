@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from actors.protocol.n8n_writer import N8nStatus
     from actors.protocol.postgres_writer import WriterStatus
     from actors.protocol.stream_watch import WatchStatus
-    from actors.runtime import DeadLetter
+    from actors.runtime.dead_letters import DeadLetter
 
 CLOCK_LIMIT_S: Final = 2.0
 _PATIENCE_S: Final = 60

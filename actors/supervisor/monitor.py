@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from actors.protocol.supervisor import Problem
     from actors.runtime import Context
-    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import Dependencies, SupervisorState
     from telemetry import Telemetry
 
 SAMPLE_S: Final = 10.0

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime import ActorReport, Context, System
-    from actors.supervisor.state import Handlers, SupervisorState
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import SupervisorState
 
 LOOK_S: Final = 10.0
 _US_PER_HOUR: Final = 3_600 * US_PER_SECOND

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime import Context
-    from actors.supervisor.state import Handlers, SupervisorState
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import SupervisorState
     from actors.supervisor.trackers import Trackers
 
 

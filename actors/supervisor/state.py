@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
-Handlers = dict[type, "Callable[[Any], Any]"]
-"""What a part of the supervisor takes: the handler of each type of message. What it returns answers
-whoever asked; a handler may have the answer come later instead.
-"""
-
 SAMPLES: Final = 6
 """Of the counters, ten seconds apart: the next one is a minute behind the oldest."""
 

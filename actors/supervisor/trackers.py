@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from actors.domain import Phase
     from actors.runtime import ChildFailed, Context
-    from actors.supervisor.state import Dependencies, Handlers, SupervisorState
+    from actors.supervisor.handlers import Handlers
+    from actors.supervisor.state import Dependencies, SupervisorState
 
 TRACKER: Final = "tracker"
 LONGEST_QUARANTINE_S: Final = 6 * 3600.0

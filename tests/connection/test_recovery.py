@@ -22,6 +22,7 @@ from actors.n8n_writer.actor import N8nWriterActor
 from actors.n8n_writer.retry_policy import Failure
 from actors.n8n_writer.state import N8nState
 from actors.n8n_writer.store import SpooledBatches
+from actors.operator.operations import OperatorCommands
 from actors.protocol.connection import (
     ReleaseJournal,
     RouteMint,
@@ -295,6 +296,7 @@ class House(Line):
                 context,
                 state=state,
                 dependencies=dependencies(system, tracker_factory, self.exit_codes.append),
+                operations=OperatorCommands,
             ),
         )
         system.start(writer_name(0), lambda context: StandInWriter(context, self.written))

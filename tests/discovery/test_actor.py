@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from actors.assembly.trade_count import trades_in
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Drop, FeedEvent, Mint, Phase, Place, Trade
@@ -23,6 +22,7 @@ from actors.protocol.postgres_writer import StreamStarted
 from actors.protocol.stream_watch import StreamChangePending
 from actors.protocol.supervisor import CachedCoinReport, Drained, GetLiveCoin, TrackMint
 from actors.protocol.tracker import CreatorBuy, HandOverDone, PhasesChanged
+from actors.protocol.trade_count import trades_in
 from actors.runtime import Flush
 from actors.runtime.simulation import ProbeHandle, SeededSystem
 from actors.tracker import TrackerActor, rules_of, tracker_state

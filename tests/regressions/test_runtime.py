@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any, ClassVar
 
-from actors.assembly.trade_count import trades_in
+from actors.protocol.trade_count import trades_in
 from actors.runtime import Actor, ChildStopped, Context, Exceeded, Flush, Message, RestartBudget
 from actors.runtime.cell import Cell, CellState
 from actors.runtime.messages import Batch

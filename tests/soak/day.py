@@ -15,6 +15,7 @@ from actors.connection import ConnectionState
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Phase, Place
+from actors.operator.operations import OperatorCommands
 from actors.postgres_writer.spool_recovery import SpoolRecovery
 from actors.protocol.partitioner import WriterRoutes
 from actors.protocol.postgres_writer import CandleClosed
@@ -109,7 +110,9 @@ class Day:
         acts_through = dependencies(system, tracker_factory, lambda _: None, routes=routes)
         system.start(
             SUPERVISOR,
-            lambda context: SupervisorActor(context, state=state, dependencies=acts_through),
+            lambda context: SupervisorActor(
+                context, state=state, dependencies=acts_through, operations=OperatorCommands
+            ),
         )
         for name in (writer_name(0), N8N_WRITER, STREAM_WATCH):
             system.start(name, lambda context: Sink(context, self))

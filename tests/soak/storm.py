@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from actors.assembly.trade_count import trades_in
 from actors.connection import ConnectionState
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
@@ -29,6 +28,7 @@ from actors.protocol.supervisor import (
     tracker_name,
     writer_name,
 )
+from actors.protocol.trade_count import trades_in
 from actors.runtime import (
     Actor,
     ArrivalClock,

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from actors.domain import Mint, Phase
 from actors.operator.inspection import Inspection
+from actors.operator.operations import OperatorCommands
 from actors.protocol.partitioner import WriterRoutes
 from actors.protocol.supervisor import (
     CONNECTION,
@@ -226,7 +227,7 @@ class Scene:
 
     def _make_supervisor(self, context: Context) -> SupervisorActor:
         self.supervisor = SupervisorActor(
-            context, state=self.state, dependencies=self._dependencies
+            context, state=self.state, dependencies=self._dependencies, operations=OperatorCommands
         )
         return self.supervisor
 

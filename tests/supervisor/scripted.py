@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.assembly.trade_count import trades_in
 from actors.connection import ConnectionActor, ConnectionState
 from actors.connection.partition import RawFrame
 from actors.discovery.actor import DiscoveryActor
 from actors.discovery.state import DiscoveryState
 from actors.domain import Candle, Mint, Phase, Place, Trade
+from actors.operator.operations import OperatorCommands
 from actors.protocol.partitioner import WriterRoutes
 from actors.protocol.postgres_writer import CandleClosed
 from actors.protocol.supervisor import (
@@ -32,6 +32,7 @@ from actors.protocol.supervisor import (
     StreamsLoaded,
     TrackMint,
 )
+from actors.protocol.trade_count import trades_in
 from actors.runtime import Actor, ChildSpec, Context, Exceeded, Flush, Message, RestartType
 from actors.runtime.simulation import SeededSystem
 from actors.supervisor import Dependencies, SupervisorActor, SupervisorState
@@ -243,7 +244,9 @@ class House:
         acts_through = self._dependencies(tracker_factory, routes)
         system.start(
             SUPERVISOR,
-            lambda context: SupervisorActor(context, state=state, dependencies=acts_through),
+            lambda context: SupervisorActor(
+                context, state=state, dependencies=acts_through, operations=OperatorCommands
+            ),
         )
         for name in routes.names:
             system.start_child(acts_through.writer_spec(name, None))

@@ -12,7 +12,7 @@ from actors.protocol import operator as to_operators
 from actors.protocol import supervisor as to_supervisor
 from actors.protocol.connection import GetRoute
 from actors.runtime import Message
-from actors.supervisor.actor import _joined
+from actors.supervisor.handlers import joined
 from tests.supervisor.scene import Scene
 
 NOT_SENT_THERE = frozenset(
@@ -61,7 +61,7 @@ def test_every_message_of_the_protocol_is_taken_by_the_supervisor_or_answered_wi
 
 def test_two_parts_that_take_the_same_message_are_an_error() -> None:
     with pytest.raises(ValueError, match="two parts of the supervisor take Drain"):
-        _joined({to_supervisor.Drain: print}, {to_supervisor.Drain: print})
+        joined({to_supervisor.Drain: print}, {to_supervisor.Drain: print})
 
 
 def test_a_message_that_no_part_takes_is_an_error_and_the_supervisor_lives_on() -> None:

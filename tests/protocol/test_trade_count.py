@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from actors.assembly.trade_count import trades_in
 from actors.domain import AllTimeHigh, Candle, Coin
 from actors.protocol.connection import RouteMint
 from actors.protocol.discovery import FeedSlice
 from actors.protocol.n8n_writer import CoinDiscovered
 from actors.protocol.postgres_writer import AthReached, CandleClosed, StreamStarted
 from actors.protocol.tracker import CreatorBuy, HandOver, HandOverDone, TradesArrived
+from actors.protocol.trade_count import trades_in
 from actors.tracker.effects import WindowClosed
 from tests.tracker.builders import MINT, coin, migration, state, trade
 
