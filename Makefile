@@ -22,8 +22,7 @@ run: venv
 	@$(BIN)/mintwatch run --demo
 
 test: venv lint
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/faults --ignore tests/secrets -m $(QUICK) $(PYTEST_ARGS)
-	$(BIN)/pytest tests/e2e tests/faults tests/secrets -m $(QUICK) $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m $(QUICK) $(PYTEST_ARGS)
 
 # A browser and a Prometheus server: installed with apt-get as root, else named.
 test-system: $(STAMP_SYSTEM)

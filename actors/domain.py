@@ -39,7 +39,7 @@ GRADUATED_PHASE: Final = 100
 """Phases 1..98 are regular; these two say how a stream ended."""
 
 
-class Trade(msgspec.Struct, frozen=True, gc=False):
+class Trade(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One buy or sell as it arrived.
 
     A creator's own buy, which the feed hides inside the create, is a Trade with `in_create` set.
@@ -67,7 +67,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     in_create: bool = False
 
 
-class Coin(msgspec.Struct, frozen=True, gc=False):
+class Coin(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One create frame: a coin that now exists, and the first trade its creator hid in it."""
 
     seq: int
@@ -99,7 +99,7 @@ class Coin(msgspec.Struct, frozen=True, gc=False):
     """The create frame as JSON text (cleaned, at most 16 KiB), for the hand-over to n8n."""
 
 
-class Migration(msgspec.Struct, frozen=True, gc=False):
+class Migration(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A coin left the bonding curve for an AMM pool: the authoritative sign of graduation."""
 
     seq: int

@@ -17,8 +17,7 @@ from actors.connection.decoder import decode
 from actors.connection.parked import Parked, trades_among
 from actors.domain import Coin, Drop, Migration, Mint, Place, Trade
 from actors.journal.records import FrameRecord
-from actors.protocol.supervisor import tracker_name
-from actors.protocol.tracker import TradesArrived, TradesParked, TradesUnparked
+from actors.protocol.tracker import TradesParked, TradesUnparked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from actors.connection.state import ConnectionState
     from actors.journal.history import MintHistory
     from actors.journal.records import Record
+    from actors.protocol.shard import Shard
     from actors.runtime import Context
 
 RETRY_S: Final = 0.25
@@ -47,9 +47,12 @@ class _Walk:
 class Parking:
     """See the module's docstring. One for each instance of the actor; the state outlives it."""
 
-    def __init__(self, context: Context, state: ConnectionState, history: MintHistory) -> None:
+    def __init__(
+        self, context: Context, state: ConnectionState, history: MintHistory, shard: Shard
+    ) -> None:
         self._context = context
         self._state = state
+        self._shard = shard
         self._history = history
         self._tried_s = 0.0
         self._walk: _Walk | None = None
@@ -74,7 +77,7 @@ class Parking:
             self._context.note(mint, "parked", trades=trades)
 
     def _announce(self, mint: Mint, parked: Parked) -> None:
-        self._tell(mint, TradesParked(parked.number, parked.from_us))
+        self._shard.tell(mint, TradesParked(parked.number, parked.from_us))
 
     def hand_on(self, *, at_once: bool = False) -> None:
         """Hand on what is parked, as far as trackers have room, for about `LOOK_S`.
@@ -121,7 +124,7 @@ class Parking:
         dropped.labels(reason=Drop.PARKED_LOST.value).inc(parked.trades)
         self._context.log.error("parked_trades_lost", mint=mint, trades=parked.trades, cause=cause)
         self._context.note(mint, "parked_trades_lost", trades=parked.trades, cause=cause)
-        self._tell(mint, TradesUnparked(parked.number))
+        self._shard.tell(mint, TradesUnparked(parked.number))
 
     # Handing on.
 
@@ -173,12 +176,12 @@ class Parking:
                 self.give_up(mint, "the journal could not be written when they came")
 
     def _room(self, mint: Mint) -> int:
-        return self._context.ref(tracker_name(mint)).room
+        return self._shard.room(mint)
 
     def _offer(self, mint: Mint, parked: Parked, events: list[Trade | Migration]) -> bool:
         ledger, trades = self._context.ledger, trades_among(events)
         ledger.move(Place.PARKED, Place.QUEUED, trades)
-        if not self._context.ref(tracker_name(mint)).offer(TradesArrived(tuple(events))):
+        if not self._shard.deliver(mint, events):
             ledger.move(Place.QUEUED, Place.PARKED, trades)
             return False
         if parked.pass_by(events):
@@ -190,12 +193,9 @@ class Parking:
             self.give_up(mint, "the journal could not be written when they came")
             return
         del self._state.parked[mint]
-        self._tell(mint, TradesUnparked(parked.number))
+        self._shard.tell(mint, TradesUnparked(parked.number))
         self._context.log.info("unparked", mint=mint)
         self._context.note(mint, "unparked", trades=parked.trades_total)
-
-    def _tell(self, mint: Mint, message: TradesParked | TradesUnparked) -> None:
-        self._context.ref(tracker_name(mint)).offer(message)
 
 
 def _event_of(record: Record | None) -> Trade | Migration | None:

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from actors.connection.parking import Parking
 from actors.connection.partition import FrameBatch, RawFrame, sort_slice
-from actors.domain import Coin, Drop, FeedEvent, FeedGap, Migration, Mint, Place, Trade
+from actors.domain import Coin, Drop, FeedEvent, FeedGap, Mint, Place, Trade
 from actors.journal.checkpoint import HANDED_OVER, LEFT_OUT, MEMORY_US, RELEASED, STARTED, STOPPED
 from actors.journal.records import FactRecord
 from actors.protocol.connection import FeedReport
 from actors.protocol.discovery import FeedSlice, RouteClosed, RouteSwitched
 from actors.protocol.postgres_writer import GapRecorded
+from actors.protocol.shard import Shard
 from actors.protocol.supervisor import (
     DISCOVERY,
     SUPERVISOR,
     FeedStateChanged,
-    tracker_name,
     writer_name,
 )
-from actors.protocol.tracker import CoverageChanged, TradesArrived
+from actors.protocol.tracker import CoverageChanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from actors.connection.state import ConnectionState
     from actors.journal.history import MintHistory
     from actors.journal.records import FrameRecord, Record
-    from actors.runtime import Context, Ref
+    from actors.runtime import Context
 
 PUBLISH_S: Final = 0.1
 SETTLE_S: Final = 10.0
@@ -85,11 +85,11 @@ class Pipeline:
     def __init__(
         self, context: Context, state: ConnectionState, journal: Journal, history: MintHistory
     ) -> None:
-        self.parking = Parking(context, state, history)
+        self.shard = Shard(context)
+        self.parking = Parking(context, state, history, self.shard)
         self._context = context
         self._state = state
         self._journal = journal
-        self._trackers: dict[Mint, Ref] = {}
         self._published_s = 0.0
         self.source = ""
 
@@ -160,7 +160,7 @@ class Pipeline:
         untold, unrouted = dict(batch.routed), batch.unrouted
         try:
             for mint, events in batch.routed.items():
-                if mint in self._state.parked or not self._offer(mint, events):
+                if mint in self._state.parked or not self.shard.deliver(mint, events):
                     self.parking.park(mint, events)
                 del untold[mint]
             if unrouted:
@@ -174,18 +174,9 @@ class Pipeline:
         telemetry.trades_received.inc(batch.orphan_trades)
         self._drop(Drop.ORPHAN_UNWANTED, batch.orphan_trades)
 
-    def _offer(self, mint: Mint, events: list[Trade | Migration]) -> bool:
-        return self._tracker(mint).offer(TradesArrived(tuple(events)))
-
     def _drop(self, reason: Drop, count: int) -> None:
         if count:
             self._context.telemetry.dropped.labels(reason=reason.value).inc(count)
-
-    def _tracker(self, mint: Mint) -> Ref:
-        ref = self._trackers.get(mint)
-        if ref is None:
-            ref = self._trackers[mint] = self._context.ref(tracker_name(mint))
-        return ref
 
     def _count(self, batch: FrameBatch) -> None:
         telemetry = self._context.telemetry
@@ -228,8 +219,8 @@ class Pipeline:
     def end_route(self, mint: Mint, at_us: int) -> None:
         """Tell the tracker that no event of the mint follows."""
         # Refused only by one that has ended by itself already.
-        self._tracker(mint).offer(RouteClosed(mint, at_us))
-        self._trackers.pop(mint, None)
+        self.shard.tell(mint, RouteClosed(mint, at_us))
+        self.shard.forget(mint)
 
     @property
     def next_free_us(self) -> int:
@@ -274,7 +265,7 @@ class Pipeline:
         if recovery is not None and not recovery.is_done:
             recovery.pending.append(change)
         else:
-            self._tracker(change.mint).offer(CoverageChanged(change.covered, change.at_us))
+            self.shard.tell(change.mint, CoverageChanged(change.covered, change.at_us))
         what = "covered" if change.covered else "gap"
         self._context.note(change.mint, what, since_us=change.at_us)
 

@@ -28,7 +28,7 @@ from actors.domain import Coin, Drop, Mint, Place, Trade
 from actors.journal.checkpoint import MEMORY_US, needed_from
 from actors.journal.records import FrameRecord
 from actors.protocol.discovery import CoinsRemembered
-from actors.protocol.supervisor import DISCOVERY, tracker_name
+from actors.protocol.supervisor import DISCOVERY
 from actors.protocol.tracker import CoverageChanged, TradesRemembered
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Recovery:
         for mint, known in trades.items():
             recovery.remembered += len(known)
             self._context.telemetry.dropped.labels(reason=Drop.REMEMBERED.value).inc(len(known))
-            self._context.ref(tracker_name(mint)).offer(TradesRemembered(tuple(known)))
+            self._pipeline.shard.tell(mint, TradesRemembered(tuple(known)))
         if coins:
             self._context.ref(DISCOVERY).offer(CoinsRemembered(tuple(coins)))
         return wanted
@@ -346,9 +346,8 @@ class Recovery:
         self._tell_coverage(CoverageStep(mint, covered=True, at_us=since_us))
 
     def _tell_coverage(self, change: CoverageStep) -> None:
-        self._context.ref(tracker_name(change.mint)).offer(
-            CoverageChanged(change.covered, change.at_us)
-        )
+        told = CoverageChanged(change.covered, change.at_us)
+        self._pipeline.shard.tell(change.mint, told)
 
 
 def _has_trade(frame: FrameRecord) -> bool:

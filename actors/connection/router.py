@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.connection.parking import RETRY_S
 from actors.connection.state import ClosingRoute
-from actors.protocol.supervisor import SUPERVISOR, ReadingStopped, tracker_name
+from actors.protocol.supervisor import SUPERVISOR, ReadingStopped
 
 if TYPE_CHECKING:
     from actors.connection.pipeline import Pipeline
@@ -95,7 +95,7 @@ class Router:
 
     def _tend(self, mint: Mint, closing: ClosingRoute) -> None:
         next_seq = self._parking.next_seq(mint)
-        is_gone = not self._context.ref(tracker_name(mint)).running
+        is_gone = not self._pipeline.shard.tracks(mint)
         now_s = self._context.monotonic_s()
         if closing.mark != (next_seq, is_gone):
             closing.mark, closing.since_s = (next_seq, is_gone), now_s

@@ -24,6 +24,7 @@ from actors.protocol.discovery import (
 )
 from actors.protocol.n8n_writer import CoinDiscovered
 from actors.protocol.postgres_writer import StreamStarted
+from actors.protocol.shard import Shard
 from actors.protocol.stream_watch import StreamChangePending
 from actors.protocol.supervisor import (
     CONNECTION,
@@ -68,6 +69,7 @@ class DiscoveryActor(Actor):
         super().__init__(context)
         self._state = state
         self._routes = routes
+        self._shard = Shard(context)
         self._armed_us: int | None = None
 
     def on_start(self) -> None:
@@ -153,7 +155,7 @@ class DiscoveryActor(Actor):
         """
         if self._passes(coin):
             self.context.tell(N8N_WRITER, CoinDiscovered(coin))
-        if not self.context.ref(tracker_name(coin.mint)).offer(CreatorBuy(coin)):
+        if not self._shard.tell(coin.mint, CreatorBuy(coin)):
             buy = () if coin.buy is None else (coin.buy,)
             self._insist(coin.mint, (*buy, HandOverDone(coin.mint, coin)))
 
@@ -357,11 +359,11 @@ class DiscoveryActor(Actor):
         which an operator can have sent again once the mint has one; nothing but the word that the
         cache held nothing is none.
         """
-        name, message = tracker_name(mint), HandOver(events)
+        message = HandOver(events)
         if isinstance(events[0], HandOverDone):
-            self.context.ref(name).offer(message)
+            self._shard.tell(mint, message)
         else:
-            self.context.tell(name, message)
+            self.context.tell(tracker_name(mint), message)
 
     def _move_buy(self, coin: Coin, place: Place) -> None:
         if coin.buy is not None:

@@ -9,7 +9,7 @@ from actors.protocol.discovery import RouteClosed as RouteClosed  # noqa: PLC041
 from actors.runtime.messages import Batch, Control, Message
 
 
-class HandOverDone(Message, frozen=True):
+class HandOverDone(Message, frozen=True, tag=True):
     """Last event of a `HandOver`: everything before it was cached, everything after it was routed.
 
     `coin` is the mint's create when discovery saw it, else None.

@@ -679,16 +679,16 @@ def test_books_hold_each_trade_once_when_a_slice_is_told_again(
     line = Probed(journal(*trades_of_a(1), trade("B", s(1.01), 9, SOL), *trades_of_a(1.02)))
     line.begin(RouteMint(A), RouteMint(B))
     line.step()
-    offer = line._actor._pipeline._offer  # type: ignore[union-attr]  # it is started
+    deliver = line._actor._pipeline.shard.deliver  # type: ignore[union-attr]  # it is started
     failed: list[Mint] = []
 
     def fail_once_at_b(mint: Mint, events: list[Trade | Migration]) -> bool:
         if mint == B and not failed:
             failed.append(mint)
             raise RuntimeError("as told")
-        return offer(mint, events)
+        return deliver(mint, events)
 
-    monkeypatch.setattr(line._actor._pipeline, "_offer", fail_once_at_b)  # type: ignore[union-attr]  # as above
+    monkeypatch.setattr(line._actor._pipeline.shard, "deliver", fail_once_at_b)  # type: ignore[union-attr]  # as above
     line.recover()
 
     # The tracker of A is told its trades twice and enters the second time as duplicates.

@@ -75,6 +75,8 @@ def test_database_that_answers_and_takes_no_row_is_a_problem_and_loses_nothing(
     with World(tmp_path, dsn) as world:
         service = world.start()
         eventually(lambda: rows(dsn), what="first rows")
+        # Its market begins with it, so it may have to wait for a moment without a new coin.
+        eventually(lambda: service.get("/readyz").status_code == 200, what="a ready service")
         spoil(dsn)
         problem = eventually(
             lambda: health(service)["database_state"] == "refusing" and named(service, "database"),

@@ -8,6 +8,7 @@ from actors.connection import ConnectionState
 from actors.connection.parking import RETRY_S, Parking
 from actors.domain import Drop, Mint, Place, Trade
 from actors.journal.records import FrameRecord
+from actors.protocol.shard import Shard
 from actors.runtime import Actor, Context, Message
 from actors.runtime.simulation import SeededSystem
 from settings import Settings
@@ -60,7 +61,7 @@ class Parked:
         cell.mailbox.capacity = capacity
         cell.mailbox.hold()
         self.mailbox = cell.mailbox
-        self.parking = Parking(contexts[0], self.state, self.history)
+        self.parking = Parking(contexts[0], self.state, self.history, Shard(contexts[0]))
 
     def park(self, *numbers: int, journalled: bool = True) -> None:
         for number in numbers:

@@ -10,6 +10,7 @@ from actors.connection import ConnectionState
 from actors.connection.parking import RETRY_S, Parking
 from actors.domain import Mint, Place, Trade
 from actors.journal.records import FrameRecord
+from actors.protocol.shard import Shard
 from actors.protocol.tracker import TradesArrived, TradesParked, TradesUnparked
 from actors.runtime import (
     Actor,
@@ -215,7 +216,9 @@ class Tracked:
         self.system.start("connection", make)
         self.tracker = self.system.probe("tracker:MintA")
         self.state = ConnectionState(self.system.settings)
-        self.parking = Parking(contexts[0], self.state, KeptHistory(self.journal))
+        self.parking = Parking(
+            contexts[0], self.state, KeptHistory(self.journal), Shard(contexts[0])
+        )
 
     def arrive(self, number: int) -> None:
         """Journal a trade and hand it on as the connection does."""
