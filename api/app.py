@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.gateway import Gateway
-    from api.trackers.journal_views import JournalView
+    from api.journal import JournalView
     from db.pool import Pool
     from telemetry import Telemetry
 

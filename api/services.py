@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from api.database import Database
     from api.gateway import Gateway
-    from api.trackers.journal_views import JournalView
+    from api.journal import JournalView
     from settings import Settings
     from telemetry import Redactor, Telemetry
 

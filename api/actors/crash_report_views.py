@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from api.actors.schemas import Dossier, DossierSummary
+from api.actors.views import handled_of
 from api.health.views import iso
-from api.trackers.schemas import Dossier, DossierSummary
-from api.trackers.views import handled_of
 
 if TYPE_CHECKING:
     from actors.runtime.inspection.crash_reports import CrashReport, CrashSummary

@@ -9,9 +9,9 @@ from flask_openapi3.models.tag import Tag
 
 from actors.protocol.operator import GetDossier, GetDossiers
 from api.actors.crash_report_views import dossier_of, summary_of
+from api.actors.schemas import Dossier, DossierPath, DossiersQuery, DossiersResponse
 from api.problems import ProblemError, answers
 from api.services import services
-from api.trackers.schemas import Dossier, DossierPath, DossiersQuery, DossiersResponse
 
 if TYPE_CHECKING:
     from actors.runtime.inspection.crash_reports import CrashReport, CrashSummary

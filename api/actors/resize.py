@@ -8,6 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from actors.protocol.operator import ResizeDispatcher, ResizeMailbox, ResizeTrackers, ResizeWriters
+from api.actors.schemas import ActorPath  # noqa: TC001 - read at run time
 from api.config.schemas import (
     DispatcherSize,
     DryRunQuery,
@@ -17,7 +18,6 @@ from api.config.schemas import (
     WritersSize,
 )
 from api.problems import ProblemError, changes
-from api.schemas import ActorPath  # noqa: TC001 - read at run time
 from api.services import ASK_SECONDS, services
 
 if TYPE_CHECKING:

@@ -9,19 +9,18 @@ from flask_openapi3.models.tag import Tag
 
 from actors.protocol.operator import GetRecent
 from actors.protocol.supervisor import GetActor, GetActors
-from api.actors.views import actor_of, tree_of
-from api.problems import ProblemError, answers
-from api.schemas import (
+from api.actors.schemas import (
     Actor,
     ActorPath,
     ActorsQuery,
     ActorsResponse,
     ActorTreeResponse,
+    RecentResponse,
     TreeQuery,
 )
+from api.actors.views import actor_of, handled_of, tree_of
+from api.problems import ProblemError, answers
 from api.services import services
-from api.trackers.schemas import RecentResponse
-from api.trackers.views import handled_of
 
 if TYPE_CHECKING:
     from actors.runtime import ActorReport

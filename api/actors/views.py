@@ -1,16 +1,19 @@
-"""From the reports of all actors to the tree they form. Pure."""
+"""From what the runtime says of actors to what the API shows of them, and their tree. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from api.schemas import Actor, ActorNode, ActorTreeResponse
+from api.actors.schemas import Actor, ActorNode, ActorTreeResponse, HandledMessage
+from api.health.views import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actors.runtime import ActorReport
+    from actors.runtime.inspection.recent_messages import RecentMessage
+    from telemetry import Redactor
 
 ORDER: Final = (
     "connection",
@@ -80,4 +83,17 @@ def _node(report: ActorReport) -> ActorNode:
         state=report.state,
         restarts=report.restarts,
         children=[],
+    )
+
+
+def handled_of(message: RecentMessage, redactor: Redactor) -> HandledMessage:
+    """Show a handled message, with secrets masked."""
+    return HandledMessage(
+        at=iso(message.at_us),
+        message=message.message,
+        summary=redactor.text(message.summary),
+        events=message.weight,
+        waited_seconds=message.waited_s,
+        taken_seconds=message.taken_s,
+        failed=message.failed,
     )

@@ -9,8 +9,8 @@ from flask_openapi3.models.tag import Tag
 
 from actors.domain import US_PER_SECOND, Mint
 from actors.protocol.supervisor import CachedCoinReport, GetLiveCoin, TrackerReport
+from api.analytics.schemas import AnalyticsQuery, AnalyticsResponse
 from api.analytics.views import WindowsRefused, performance, tolerance_us, windows_of
-from api.bodies import AnalyticsQuery, AnalyticsResponse
 from api.health.views import iso
 from api.problems import ProblemError, answers
 from api.schemas import MintPath  # noqa: TC001 - read at run time

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from actors.domain import FINISHED_PHASE, US_PER_SECOND
-from api.bodies import Performance
+from api.analytics.schemas import Performance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from actors.domain import Mint
+from api.candles.schemas import MetricsQuery, MetricsResponse
 from api.problems import answers
-from api.schemas import MetricsQuery, MetricsResponse
 from api.services import services
 from db import metrics
 

@@ -9,8 +9,9 @@ from flask_openapi3.models.tag import Tag
 
 from actors.domain import Mint
 from actors.protocol.supervisor import GetLiveCoin
+from api.coins.schemas import CoinResponse
 from api.problems import ProblemError, answers
-from api.schemas import CoinResponse, MintPath
+from api.schemas import MintPath  # noqa: TC001 - read at run time
 from api.services import services
 from api.trackers.live_views import live_tracking
 from db import coins, metrics, streams

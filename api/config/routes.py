@@ -11,11 +11,12 @@ from flask_openapi3.models.tag import Tag
 from actors.protocol.operator import ChangeSettings, GetSettingsHistory
 from actors.protocol.supervisor import ConfigReloaded as Reloaded
 from actors.protocol.supervisor import ReloadConfig
-from api.bodies import ConfigReloaded
 from api.config.schemas import (
     ConfigChange,
     ConfigChanged,
     ConfigRefused,
+    ConfigReloaded,
+    ConfigResponse,
     DryRunQuery,
     HistoryQuery,
     HistoryResponse,
@@ -23,7 +24,6 @@ from api.config.schemas import (
 )
 from api.config.views import config_of, differences, past_change, settings_of, unusable
 from api.problems import MEDIA_TYPE, ProblemError, answers, changes
-from api.schemas import ConfigResponse
 from api.services import services
 from db import phases
 from settings import secret_values

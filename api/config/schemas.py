@@ -9,10 +9,39 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from api.bodies import Body, Done
-from api.schemas import ConfigResponse, Problem, Schema
+from api.schemas import Body, Done, Problem, Schema
 
 Shown = str | int | float | bool | None
+
+
+class ConfigResponse(Schema):
+    """The values in force, secrets masked."""
+
+    n8n_webhook_url: str | None = Field(examples=["https://n8n.example/webhook/coins"])
+    n8n_webhook_method: Literal["POST", "GET"]
+    db_dsn: str | None = Field(examples=["postgresql://mintwatch:***@db:5432/coins"])
+    coin_cache_seconds: int = Field(examples=[120])
+    db_refresh_interval: int = Field(examples=[10])
+    batch_size: int = Field(examples=[10])
+    batch_timeout: int = Field(examples=[30])
+    bad_names_pattern: str = Field(examples=["test|bot|rug|scam|cant|honey|faucet"])
+    spam_burst_window: int = Field(examples=[30])
+    sol_reserves_full: float = Field(examples=[85.0])
+    whale_threshold_sol: float = Field(examples=[1.0])
+    age_calculation_offset_min: int = Field(examples=[0])
+    trade_buffer_seconds: int = Field(
+        examples=[120], description="trades of a coin are kept as long as the coin is cached"
+    )
+    ath_flush_interval: float = Field(examples=[5.0])
+
+
+class ConfigReloaded(Done):
+    """Streams and phases were read again."""
+
+    config: ConfigResponse
+    updated_streams: int = Field(
+        examples=[0], description="active streams in phases whose interval was another one before"
+    )
 
 
 class DryRunQuery(Schema):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from api.config.schemas import Difference, PastChange, Setting, SettingsResponse
+from api.config.schemas import ConfigResponse, Difference, PastChange, Setting, SettingsResponse
 from api.health.views import iso
-from api.schemas import ConfigResponse
 from settings import LIVE, RESTARTS, describe, mask_dsn, mask_url
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from actors.protocol.operator import (
     GetDeadLetters,
     RetryDeadLetter,
 )
-from api.bodies import DeadLetter, DeadLettersResponse, Done, LetterPath, LettersQuery
+from api.dead_letters.schemas import DeadLetter, DeadLettersResponse, LetterPath, LettersQuery
 from api.dead_letters.views import ALONE, IN_A_LIST, letter_of
 from api.problems import ProblemError, answers, changes, check
+from api.schemas import Done
 from api.services import services
 
 if TYPE_CHECKING:

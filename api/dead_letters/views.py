@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from api.bodies import DeadLetter
+from api.dead_letters.schemas import DeadLetter
 from api.health.views import iso
 
 if TYPE_CHECKING:

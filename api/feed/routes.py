@@ -10,11 +10,10 @@ from flask_openapi3.models.tag import Tag
 from actors.domain import Mint
 from actors.protocol.connection import FeedReport, GetFeed
 from actors.protocol.supervisor import CONNECTION
-from api.bodies import GapsQuery, GapsResponse
+from api.feed.schemas import FeedResponse, GapsQuery, GapsResponse
 from api.gateway import NotAnswered
 from api.health.views import iso, iso_or_none
 from api.problems import answers
-from api.schemas import FeedResponse
 from api.services import ASK_SECONDS, Services, services
 from db import gaps
 

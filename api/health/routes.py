@@ -10,9 +10,9 @@ from flask_openapi3.models.tag import Tag
 from actors.protocol.operator import AcknowledgeKept
 from actors.protocol.supervisor import GetHealth, HealthReport
 from api.gateway import NotAnswered
+from api.health.schemas import Acknowledged, Alive, HealthResponse, KeptPath, Ready
 from api.health.views import health_of, health_unknown, obstacles
 from api.problems import ProblemError, changes, open_answers
-from api.schemas import Acknowledged, Alive, HealthResponse, KeptPath, Ready
 from api.services import Services, services
 
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health")])

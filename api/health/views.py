@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors.domain import FeedState
-from api.schemas import (
+from api.health.schemas import (
     CacheStats,
     DiscoveryStats,
     HealthProblem,

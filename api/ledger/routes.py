@@ -8,8 +8,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from actors.protocol.supervisor import GetLedger, LedgerReport
+from api.ledger.schemas import LedgerResponse
 from api.problems import answers
-from api.schemas import LedgerResponse
 from api.services import services
 
 blueprint = APIBlueprint("ledger", __name__, abp_tags=[Tag(name="ledger")])

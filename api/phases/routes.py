@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api.bodies import PhaseCreate, PhaseCreated, PhaseDeleted, PhasePath, PhaseUpdate, PhaseUpdated
+from api.phases.schemas import (
+    Phase,
+    PhaseCreate,
+    PhaseCreated,
+    PhaseDeleted,
+    PhasePath,
+    PhasesResponse,
+    PhaseUpdate,
+    PhaseUpdated,
+)
 from api.problems import ProblemError, answers, changes
-from api.schemas import Phase, PhasesResponse
 from api.services import services
 from db import phases
 

@@ -8,8 +8,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api.problems import answers
-from api.schemas import StreamsQuery, StreamsResponse, StreamStatsResponse
 from api.services import services
+from api.streams.schemas import StreamsQuery, StreamsResponse, StreamStatsResponse
 from db import streams
 
 blueprint = APIBlueprint("streams", __name__, abp_tags=[Tag(name="streams")])

@@ -18,9 +18,11 @@ from actors.protocol.operator import (
     ResumeTracker,
     TraceTracker,
 )
-from api.bodies import Done
 from api.problems import ProblemError, answers, changes, check, refused
-from api.schemas import MintPath  # noqa: TC001 - read at run time
+from api.schemas import (
+    Done,
+    MintPath,
+)
 from api.services import services
 from api.trackers.journal_views import journal_of
 from api.trackers.schemas import JournalQuery, JournalResponse, TraceChoice, WhyResponse

@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from api.health.views import iso
 from api.trackers.schemas import JournalResponse, RawFrame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from actors.domain import Mint
+    from api.journal import Found
     from telemetry import Redactor
 
 FRAME_CHARACTERS: Final = 16_384
 """Of one frame; a usual one has 600."""
 ANSWER_CHARACTERS: Final = 2_000_000
 """Of all frames together: what a client that does not read makes the server keep."""
-
-
-class ShownFrame(Protocol):
-    """One frame as it came off the socket."""
-
-    @property
-    def seq(self) -> int:
-        """Its number."""
-
-    @property
-    def at_us(self) -> int:
-        """When it arrived, microseconds UTC."""
-
-    @property
-    def data(self) -> bytes:
-        """What arrived."""
-
-
-class Found(Protocol):
-    """What a search has found."""
-
-    @property
-    def frames(self) -> Sequence[ShownFrame]:
-        """The newest frames, oldest first."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing older was left out."""
-
-
-class JournalView(Protocol):
-    """How the API looks into the journal."""
-
-    def __call__(self, mint: Mint, *, since_us: int = 0, limit: int = 100) -> Found:
-        """Find the newest frames of a mint.
-
-        Blocks on the disk, up to some seconds. Called from the threads of the web server, two at a
-        time.
-        """
 
 
 def journal_of(mint: str, found: Found, limit: int, redactor: Redactor) -> JournalResponse:

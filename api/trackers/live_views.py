@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from actors.domain import LAMPORTS_PER_SOL
 from actors.protocol.supervisor import CachedCoinReport, TrackerOverview, TrackerReport
 from api.actors.views import actor_of
-from api.bodies import Ath, TrackerFigures, TrackerResponse
 from api.health.views import iso, iso_or_none
-from api.schemas import CachedCoin, LiveCandle
+from api.trackers.schemas import Ath, CachedCoin, LiveCandle, TrackerFigures, TrackerResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

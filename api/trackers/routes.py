@@ -16,11 +16,13 @@ from actors.protocol.supervisor import (
     ReviveTracker,
     TrackerOverview,
 )
-from api.bodies import Done, PhaseChoice, TrackerStart, TrackerStarted
 from api.problems import ProblemError, answers, changes, check
-from api.schemas import MintPath  # noqa: TC001 - read at run time
+from api.schemas import (
+    Done,
+    MintPath,
+)
 from api.services import services
-from api.trackers.schemas import LensResponse
+from api.trackers.schemas import LensResponse, PhaseChoice, TrackerStart, TrackerStarted
 from api.trackers.views import lens_of
 from db import phases, streams
 

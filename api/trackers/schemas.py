@@ -1,39 +1,99 @@
-"""What the API gives of one coin or actor under the lens, with examples.
+"""What the API takes and gives of one tracked or cached coin, with examples.
 
 Amounts are SOL, times ISO 8601 in UTC, durations seconds.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.bodies import Body, TrackerResponse
-from api.schemas import Schema
+from api.actors.schemas import Actor, HandledMessage
+from api.schemas import Body, Done, MintText, Schema
 
 _MINT = "Ai3qS9nAJhGkW4pA2s1nHbzHqVr7TgP8d3cL5yZmpump"
 _AT = "2026-07-03T12:00:00.000001+00:00"
 
 
-class HandledMessage(Schema):
-    """A message that an actor has handled."""
+class LiveCandle(Schema):
+    """The open candle of a tracked coin."""
 
-    at: str = Field(examples=[_AT], description="when its turn came")
-    message: str = Field(examples=["Trade"], description="its type")
-    summary: str = Field(examples=["Trade(seq=7, sol_lamports=1000000000)"])
-    events: int = Field(examples=[1], description="how many are in it")
-    waited_seconds: float = Field(examples=[0.000_21])
-    taken_seconds: float = Field(examples=[0.000_035])
-    failed: bool = Field(examples=[False])
+    price_open: float | None = Field(examples=[2.8e-8])
+    price_high: float | None = Field(examples=[3.1e-8])
+    price_low: float | None = Field(examples=[2.8e-8])
+    price_close: float | None = Field(examples=[3.0e-8])
+    volume_sol: float = Field(examples=[12.5])
+    buy_volume_sol: float = Field(examples=[8.25])
+    sell_volume_sol: float = Field(examples=[4.25])
+    num_buys: int = Field(examples=[31])
+    num_sells: int = Field(examples=[12])
+    unique_wallets: int = Field(examples=[27])
+    market_cap_sol: float | None = Field(examples=[30.0])
+    interval_seconds: int = Field(examples=[5])
+    next_flush_seconds: float | None = Field(examples=[3.2])
 
 
-class RecentResponse(Schema):
-    """The last messages of an actor, oldest first; at most 20 are kept."""
+class CachedCoin(Schema):
+    """A coin that waits in the cache."""
 
-    actor: str = Field(examples=["discovery"])
-    recent: list[HandledMessage]
-    count: int = Field(examples=[20])
+    status: Literal["in_cache"] = "in_cache"
+    discovered_at: str = Field(examples=["2026-07-03T12:00:00.000001+00:00"])
+    n8n_sent: bool
+    activated: bool
+    subscription_active: bool
+    cached_trades: int = Field(examples=[17])
+
+
+class TrackerStart(Body):
+    """The coin to track."""
+
+    mint: MintText
+
+
+class TrackerStarted(Done):
+    """The coin's stream is active; its tracker starts as soon as that has been noticed."""
+
+    mint: str = Field(examples=["Ai3qS9nAJhGkW4pA2s1nHbzHqVr7TgP8d3cL5yZmpump"])
+    phase_id: int = Field(examples=[1], description="where it begins; its age may take it further")
+
+
+class PhaseChoice(Body):
+    """The phase to move to."""
+
+    phase_id: Annotated[int, Field(ge=1, le=98, examples=[2])]
+
+
+class Ath(Schema):
+    """The highest price since the coin is tracked."""
+
+    price_sol: float = Field(examples=[3.1e-8])
+    at: str = Field(examples=["2026-07-03T12:00:03.250000+00:00"])
+
+
+class TrackerFigures(Schema):
+    """What a running tracker holds."""
+
+    phase_id: int = Field(examples=[1])
+    window_start: str | None = Field(examples=["2026-07-03T12:00:00+00:00"])
+    window_end: str | None = Field(examples=["2026-07-03T12:00:05+00:00"])
+    candle: LiveCandle = Field(description="the open one; without a trade yet, empty")
+    trades_total: int = Field(examples=[43])
+    candles_total: int = Field(examples=[1])
+    ath: Ath | None
+    age_since: str = Field(examples=["2026-07-03T12:00:00+00:00"])
+    creator: str | None = Field(examples=["7bQx7ySgVKz8nyzCNS1cJmEkEYB3nN2rNNhgcFTfS1Zp"])
+    covered: bool = Field(description="its trades reach this machine, as far as is known")
+    graduated: bool
+
+
+class TrackerResponse(Schema):
+    """A tracked or cached coin, as its actors see it."""
+
+    mint: str = Field(examples=["Ai3qS9nAJhGkW4pA2s1nHbzHqVr7TgP8d3cL5yZmpump"])
+    actor: Actor | None = Field(description="null: it has no tracker")
+    tracker: TrackerFigures | None = Field(description="null: its tracker does not run")
+    cached: CachedCoin | None = Field(description="null: it is not in the cache")
 
 
 class Timer(Schema):
@@ -129,65 +189,3 @@ class WhyResponse(Schema):
     mint: str = Field(examples=[_MINT])
     notes: list[WhyNote]
     count: int = Field(examples=[12])
-
-
-class DossiersQuery(Schema):
-    """How many failures, and of which actor."""
-
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    actor: (
-        Annotated[
-            str,
-            Field(min_length=1, max_length=128, json_schema_extra={"example": "discovery"}),
-        ]
-        | None
-    ) = None
-
-
-class DossierPath(Schema):
-    """A failure by its id."""
-
-    id: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Za-z0-9_.-]{1,100}$",
-            json_schema_extra={"example": "01783080000000000-0001"},
-        ),
-    ]
-
-
-class DossierSummary(Schema):
-    """A failure on record."""
-
-    id: str = Field(examples=["01783080000000000-0001"])
-    at: str = Field(examples=[_AT])
-    actor: str = Field(examples=[f"tracker:{_MINT}"])
-    kind: str = Field(examples=["tracker"])
-    error: str = Field(examples=["ValueError: sol_lamports is below 0"])
-    message: str | None = Field(
-        examples=["Trade"], description="type of what failed; null: the actor's start or stop"
-    )
-    decision: str = Field(examples=["restart"], description="restart, quarantine, stop or escalate")
-
-
-class DossiersResponse(Schema):
-    """The failures on record, newest first."""
-
-    dossiers: list[DossierSummary]
-    count: int = Field(examples=[1])
-    limit: int = Field(examples=[50])
-
-
-class Dossier(DossierSummary):
-    """A failure in full."""
-
-    traceback: str = Field(examples=["Traceback (most recent call last): ..."])
-    summary: str | None = Field(examples=["Trade(seq=7)"], description="what failed, in short")
-    recent: list[HandledMessage] = Field(
-        description="the last messages, oldest first; the one that failed is the last"
-    )
-    state: str | None = Field(
-        examples=["TrackerState(phase_id=1)"], description="what the actor said about itself"
-    )
-    restart_after_seconds: float | None = Field(examples=[0.5])
-    restarts: int = Field(examples=[1], description="before this failure")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from actors.runtime.inspection.timeline import Note
+from api.actors.views import handled_of
 from api.trackers.sentences import note_of
-from api.trackers.views import handled_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

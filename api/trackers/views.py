@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.health.views import iso, iso_or_none
+from api.actors.views import handled_of
+from api.health.views import iso_or_none
 from api.trackers.live_views import overview
-from api.trackers.schemas import HandledMessage, LensResponse, Route, Timer
+from api.trackers.schemas import LensResponse, Route, Timer
 
 if TYPE_CHECKING:
     from actors.protocol.connection import RouteReport
     from actors.protocol.supervisor import TrackerOverview
-    from actors.runtime.inspection.recent_messages import RecentMessage
     from actors.runtime.messages import TimerReport
     from telemetry import Redactor
 
 _PAUSED = "paused"
-
-
-def handled_of(message: RecentMessage, redactor: Redactor) -> HandledMessage:
-    """Show a handled message, with secrets masked."""
-    return HandledMessage(
-        at=iso(message.at_us),
-        message=message.message,
-        summary=redactor.text(message.summary),
-        events=message.weight,
-        waited_seconds=message.waited_s,
-        taken_seconds=message.taken_s,
-        failed=message.failed,
-    )
 
 
 def lens_of(mint: str, found: TrackerOverview, redactor: Redactor) -> LensResponse:

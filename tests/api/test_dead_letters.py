@@ -72,6 +72,7 @@ def test_dead_letters_are_given_with_their_content(
                 "reason": "failed",
                 "message_type": "Trade",
                 "message": {
+                    "type": "Trade",
                     "seq": 7,
                     "arrived_us": NOON_US,
                     "mint": MINT,
