@@ -11,8 +11,9 @@ from actors.protocol.tracker import (
     SetPhase,
     TradesArrived,
 )
-from actors.tracker.actor import TrackerActor, rules_of, tracker_state
+from actors.tracker.actor import TrackerActor, tracker_state
 from actors.tracker.phases import phase_warnings
+from actors.tracker.rules import rules_of
 from actors.tracker.state import TrackerState
 
 __all__ = [

@@ -36,7 +36,6 @@ from actors.protocol.tracker import (
     TradesUnparked,
 )
 from actors.runtime import Actor, Control, Message, SettingsChanged, ToSelf
-from actors.tracker.candle import Thresholds
 from actors.tracker.curve import market_cap_sol
 from actors.tracker.effects import (
     Arm,
@@ -49,15 +48,15 @@ from actors.tracker.effects import (
     TimerKey,
     WindowClosed,
 )
-from actors.tracker.phases import US_PER_MINUTE, regular
-from actors.tracker.state import TrackerRules, TrackerState
+from actors.tracker.phases import regular
+from actors.tracker.rules import TrackerRules, rules_of
+from actors.tracker.state import TrackerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from actors.protocol.partitioner import WriterRoutes
     from actors.runtime import Context
-    from settings import Settings
 
 HAND_OVER_LIMIT_S: Final = 10.0
 """How long routed trades wait for the cached ones before they go on without them."""
@@ -310,22 +309,6 @@ class TrackerActor(Actor):
         self._routes.tell(self.context, self._mint, message)
 
 
-def rules_of(settings: Settings) -> TrackerRules:
-    """Take the rules of tracking from the settings."""
-    return TrackerRules(
-        thresholds=Thresholds.of_sol(
-            settings.sol_reserves_initial,
-            settings.sol_reserves_full,
-            settings.whale_threshold_sol,
-            settings.koth_market_cap_sol,
-        ),
-        age_offset_us=settings.age_calculation_offset_min * US_PER_MINUTE,
-        ath_interval_us=round(settings.ath_flush_interval * US_PER_SECOND),
-        watchdog_seconds=settings.watchdog_seconds,
-        keep_trades=settings.store_trades,
-    )
-
-
 def tracker_state(track: TrackMint, phases: tuple[Phase, ...], rules: TrackerRules) -> TrackerState:
     """Make the state that a coin's tracker begins with.
 
@@ -353,7 +336,7 @@ def report_of(state: TrackerState, feed_us: int) -> TrackerReport:
     return TrackerReport(
         mint=state.mint,
         phase_id=state.life.phase_id,
-        interval_seconds=state.interval_seconds,
+        interval_seconds=state.windows.interval_seconds,
         price_open=candle.price_open if candle else None,
         price_high=candle.price_high if candle else None,
         price_low=candle.price_low if candle else None,
@@ -369,7 +352,7 @@ def report_of(state: TrackerState, feed_us: int) -> TrackerReport:
         window_end_us=window.end_us if window else None,
         next_flush_seconds=max(0, window.end_us - feed_us) / US_PER_SECOND if window else None,
         trades_total=state.trades_total,
-        candles_total=state.candles_total,
+        candles_total=state.windows.closed_total,
         ath=state.ath,
         created_us=state.life.base_us,
         creator=state.creator,

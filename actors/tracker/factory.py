@@ -10,14 +10,16 @@ import msgspec
 
 from actors.protocol.supervisor import TrackMint, tracker_name
 from actors.runtime import ChildSpec, Exceeded, RestartBudget, RestartType
-from actors.tracker.actor import TrackerActor, rules_of, tracker_state
+from actors.tracker.actor import TrackerActor, tracker_state
+from actors.tracker.rules import rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from actors.domain import Mint, Phase
     from actors.protocol.partitioner import WriterRoutes
-    from actors.tracker.state import TrackerRules, TrackerState
+    from actors.tracker.rules import TrackerRules
+    from actors.tracker.state import TrackerState
     from settings import Settings
 
 MAILBOX_EVENTS: Final = 4_096

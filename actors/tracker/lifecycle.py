@@ -6,6 +6,7 @@ Pure. Times are microseconds UTC.
 from __future__ import annotations
 
 from actors.domain import FINISHED_PHASE, Phase
+from actors.tracker.effects import Arm, TimerKey
 from actors.tracker.phases import US_PER_MINUTE, find, outlived_us, phase_at, regular
 
 
@@ -60,6 +61,11 @@ class Lifecycle:
     def outlived_us(self) -> int:
         """When the coin outlives its phase; long ago when the phase was deleted."""
         return outlived_us(self._ladder, self.phase_id, self._born_us)
+
+    @property
+    def timer(self) -> Arm:
+        """The timer for when the coin outlives its phase."""
+        return Arm(TimerKey.PHASE, self.outlived_us)
 
     def use(self, phases: tuple[Phase, ...]) -> None:
         """Go by another table of phases from the next `advance` on.

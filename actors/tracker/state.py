@@ -1,11 +1,12 @@
 """What one tracker knows and decides.
 
-Purpose: every decision about one coin: which window a trade belongs to, when a window closes, when
-the phase changes, when the coin has ended. The actor carries the effects out and keeps no state of
-its own, so that a restarted actor goes on from here.
+Purpose: what trades, other events, commands and timers mean for one coin. `windows` says which
+window an instant belongs to and what waits for its end; what the events tell of the coin is kept
+here. The actor carries the effects out and keeps no state of its own, so that a restarted actor
+goes on from here.
 Guarantees: each operation validates first and then applies, so an event takes effect whole or not
-at all. Spans of closed candles never overlap, and every trade that counts is in exactly one of
-them. Nothing here depends on when a timer's message is dispatched.
+at all. Every trade that counts is in exactly one candle. Nothing here depends on when a timer's
+message is dispatched.
 Not guaranteed: that events come in order; one that is late is added to the running window, marked.
 Relies on: one thread at a time. Times are microseconds UTC: of arrival in events, of the feed clock
 elsewhere.
@@ -13,96 +14,62 @@ elsewhere.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from actors.domain import (
-    FINISHED_PHASE,
-    GRADUATED_PHASE,
-    AllTimeHigh,
-    Candle,
-    Coin,
-    Migration,
-    Mint,
-    Phase,
-    Trade,
-    Wallet,
-)
-from actors.tracker.candle import ClosedWindow, OpenCandle, Thresholds
+from actors.tracker.candle import ClosedWindow
+from actors.tracker.checks import check_mint, check_trade
 from actors.tracker.coverage import MintCoverage
 from actors.tracker.curve import ReserveChain
 from actors.tracker.dedupe import RecentTrades, identity_hash
 from actors.tracker.effects import (
-    Arm,
     AthDue,
     Effect,
-    Ended,
     Mark,
-    Outgoing,
-    PhaseSwitched,
-    RenewSubscription,
     TimerKey,
     WindowClosed,
 )
+from actors.tracker.gate import EffectGate
+from actors.tracker.highest_price import HighestPrice
 from actors.tracker.lifecycle import Lifecycle
-from actors.tracker.phases import Window, reach_back, window_of
 from actors.tracker.watchdog import SilenceWatch
+from actors.tracker.windows import CoinWindows
 
-_LARGEST_PRICE_SOL: Final = 1e9
+if TYPE_CHECKING:
+    from actors.domain import AllTimeHigh, Candle, Coin, Migration, Mint, Phase, Trade, Wallet
+    from actors.tracker.candle import OpenCandle
+    from actors.tracker.phases import Window
+    from actors.tracker.rules import TrackerRules
+
 _ADDED: Final = Mark.ADDED
 """Looking a member up in its enum takes longer than adding it to a list."""
-
-
-class TrackerRules(msgspec.Struct, frozen=True):
-    """The settings that a tracker goes by."""
-
-    thresholds: Thresholds
-    age_offset_us: int
-    """Taken off every age."""
-    ath_interval_us: int
-    watchdog_seconds: float
-    keep_trades: bool
-    """Whether a closed candle brings its trades along."""
 
 
 class TrackerState:
     """Everything about one tracked coin; outlives the instances of its actor.
 
     Operations return what follows, in order. Until `settle` is called for the first time, whatever
-    goes out to other rooms is kept back: the hand-over of cached trades closes windows before it is
-    known who created the coin and since when its trades were observed.
+    goes out to other rooms is kept back (see `gate`).
     """
 
     __slots__ = (
-        "_ath_dirty",
         "_chain",
-        "_graduating",
+        "_gate",
         "_graduation_lamports",
+        "_highest",
         "_is_mayhem",
-        "_kept_back",
         "_parked_from_us",
         "_parked_number",
         "_recent",
-        "_rows_end_us",
         "_rows_seq",
-        "_rules_in_window",
-        "_span_end_us",
-        "_stale_end_us",
         "_watchdog",
-        "ath",
-        "candle",
-        "candles_total",
         "coverage",
         "creator",
-        "ended",
         "handed_over",
         "life",
         "mint",
         "rules",
-        "settled",
         "trades_total",
-        "window",
+        "windows",
     )
 
     def __init__(
@@ -147,82 +114,112 @@ class TrackerState:
             age_offset_us=rules.age_offset_us,
         )
         self.creator = creator
-        self.ath = ath
         self.handed_over = False
         """Whether the cache's trades are in, or were given up."""
-        self.settled = False
-        """Whether effects go out as they come."""
-        self.ended = False
-        """Whether the last candle is closed; what still comes is an orphan."""
-        self.window: Window | None = None
-        self.candle: OpenCandle | None = None
         self.trades_total = 0
-        self.candles_total = 0
         self.coverage = MintCoverage()
-        self._rows_end_us = last_row_us or 0
         self._rows_seq = rows_seq
-        self._span_end_us: int | None = None
-        self._stale_end_us: int | None = None
-        self._graduating = False
         self._is_mayhem = False
-        self._ath_dirty = False
+        self._highest = HighestPrice(mint, ath)
         self._recent = RecentTrades()
         self._chain = ReserveChain()
         self._watchdog = SilenceWatch(rules.watchdog_seconds)
+        self._gate = EffectGate()
+        self.windows = CoinWindows(
+            self.life, self._watchdog, self._gate, rules, rows_end_us=last_row_us or 0
+        )
         self._graduation_lamports = rules.thresholds.curve.graduation_lamports
-        self._rules_in_window = rules
-        """Those of when the running window opened: a change acts from the next one on."""
-        self._kept_back: tuple[Outgoing, ...] = ()
         self._parked_number = 0
         self._parked_from_us: int | None = None
         """Trades from here on are still to come, although the feed clock may have passed them."""
 
+    # What others may know. The way of a trade reads `windows` itself: a property is a call.
+
     @property
-    def covered_until_us(self) -> int:
-        """End of the newest span in a candle; the next candle of this mint may not begin before."""
-        return max(self._rows_end_us, self._span_end_us or 0)
+    def settled(self) -> bool:
+        """Whether effects go out as they come."""
+        return self._gate.is_open
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last candle is closed; what still comes is an orphan."""
+        return self.windows.ended
 
     @property
     def graduated(self) -> bool:
         """Whether the coin has left, or is about to leave, its bonding curve."""
-        return self._graduating
+        return self.windows.graduating
 
     @property
-    def interval_seconds(self) -> int:
-        """Length of the running window's grid cell, else of the current phase's; 0 at the end."""
-        if self.window is not None:
-            return self.window.interval_seconds
-        phase = self.life.phase
-        return 0 if phase is None else phase.interval_seconds
+    def window(self) -> Window | None:
+        """The running window."""
+        return self.windows.window
+
+    @property
+    def candle(self) -> OpenCandle | None:
+        """The candle of the running window."""
+        return self.windows.candle
+
+    @property
+    def ath(self) -> AllTimeHigh | None:
+        """The highest price so far."""
+        return self._highest.ath
+
+    @property
+    def covered_until_us(self) -> int:
+        """End of the newest span in a candle; the next candle of this mint may not begin before."""
+        return self.windows.covered_until_us
 
     # Events.
 
-    def add(self, trade: Trade) -> list[Effect]:
+    def add(self, trade: Trade) -> list[Effect]:  # noqa: C901 - the one place where each trade pays for calls
         """Take in a trade: into the running window, or into the next one after closing this one.
 
         Raises:
             ValueError: The trade is of another mint, or holds an impossible figure.
         """
-        self._check(trade)
-        if self.ended:
+        check_trade(trade, self.mint)
+        at_us, windows = trade.arrived_us, self.windows
+        if windows.ended:
             return [Mark.ORPHAN]
         identity = identity_hash(trade)
         if self._rows_seq and trade.seq <= self._rows_seq:
-            self._recent.remember(identity, trade.arrived_us)
+            self._recent.remember(identity, at_us)
             return [Mark.REMEMBERED]
-        window = self.window
+        window = windows.window
         effects: list[Effect] = []
-        if window is None or trade.arrived_us >= window.end_us:
-            effects = self._pass(trade.arrived_us)
-            if self.ended:
+        if window is None or at_us >= window.end_us:
+            effects = windows.close_until(at_us)
+            if windows.ended:
                 return [*effects, Mark.ORPHAN]
-        if not self._recent.remember(identity, trade.arrived_us):
-            return [*effects, *self._skip(trade.arrived_us)]
-        if self.window is None:
-            effects += self._open(trade.arrived_us)
-            if self.ended:
-                return [*effects, Mark.ORPHAN]
-        return self._take_in(trade, effects)
+            window = None
+        if not self._recent.remember(identity, at_us):
+            return [*effects, *windows.skip(at_us)]
+        if window is None:
+            effects += windows.open(at_us, self.rules)
+            window = windows.window
+        candle = windows.candle
+        if window is None or candle is None:
+            # No window was opened: the coin has outlived its last phase.
+            return [*effects, Mark.ORPHAN]
+        effects.append(_ADDED)
+        if trade.sol_lamports is None:
+            effects.append(Mark.WITHOUT_AMOUNT)
+        if at_us < window.start_us:
+            effects += windows.reach_back(window, at_us)
+        if not self._chain.follow(trade) and not self._is_mayhem:
+            candle.chain_breaks += 1
+            effects.append(Mark.CHAIN_BREAK)
+        candle.add(trade)
+        self.trades_total += 1
+        self._watchdog.saw_trade(at_us)
+        reserves = trade.virtual_sol_lamports
+        if reserves is not None and reserves >= self._graduation_lamports:
+            windows.graduating = True
+        price, ath = trade.price_sol, self._highest.ath
+        if price is not None and (ath is None or price > ath.price_sol):
+            effects += self._highest.reach(price, at_us, self.rules.ath_interval_us)
+        return effects
 
     def remember(self, trade: Trade) -> None:
         """Take note of a trade that lies in rows already; it counts nowhere.
@@ -230,7 +227,7 @@ class TrackerState:
         Raises:
             ValueError: The trade is of another mint, or holds an impossible figure.
         """
-        self._check(trade)
+        check_trade(trade, self.mint)
         self._recent.remember(identity_hash(trade), trade.arrived_us)
 
     def migrate(self, migration: Migration) -> list[Effect]:
@@ -239,16 +236,11 @@ class TrackerState:
         Raises:
             ValueError: The migration is of another mint.
         """
-        self._check_mint(migration.mint)
+        check_mint(migration.mint, self.mint)
         if self.ended:
             return []
-        effects = self._pass(migration.arrived_us)
-        if self.ended:
-            return effects
-        self._graduating = True
-        if self.window is None:
-            effects += self._end(GRADUATED_PHASE, migration.arrived_us)
-        return effects
+        at_us = migration.arrived_us
+        return [*self.windows.close_until(at_us), *self.windows.graduate(at_us)]
 
     def learn(self, coin: Coin) -> list[Effect]:
         """Take the facts of the coin's create, where they are not known yet.
@@ -256,7 +248,7 @@ class TrackerState:
         Raises:
             ValueError: The create is of another mint.
         """
-        self._check_mint(coin.mint)
+        check_mint(coin.mint, self.mint)
         self._is_mayhem = coin.is_mayhem
         self._chain.begin(coin.seq, coin.virtual_token_units)
         if self.creator is None:
@@ -264,7 +256,7 @@ class TrackerState:
         if self.life.created_us is not None:
             return []
         self.life.created_us = coin.arrived_us
-        return [] if self.ended else [self._phase_timer()]
+        return [] if self.ended else [self.life.timer]
 
     def see_create(self, coin: Coin) -> list[Effect]:
         """Take a create that came while the coin was tracked already, with its first trade.
@@ -272,9 +264,9 @@ class TrackerState:
         Raises:
             ValueError: The create or its buy is of another mint, or holds an impossible figure.
         """
-        self._check_mint(coin.mint)
+        check_mint(coin.mint, self.mint)
         if coin.buy is not None:
-            self._check(coin.buy)
+            check_trade(coin.buy, self.mint)
         effects = self.learn(coin)
         return effects if coin.buy is None else [*effects, *self.add(coin.buy)]
 
@@ -289,10 +281,8 @@ class TrackerState:
         return effects
 
     def settle(self) -> list[Effect]:
-        """Let go of what was kept back, and keep nothing back from now on."""
-        self.settled = True
-        kept_back, self._kept_back = self._kept_back, ()
-        return list(kept_back)
+        """Give what was kept back, and keep nothing back from now on."""
+        return self._gate.open()
 
     def change_phases(self, phases: tuple[Phase, ...], now_us: int) -> list[Effect]:
         """Go by another table of phases once the running window has ended.
@@ -303,8 +293,7 @@ class TrackerState:
         self.life.use(phases)
         if self.ended:
             return []
-        effects: list[Effect] = [self._phase_timer()]
-        return effects if self.window is not None else [*effects, *self._advance_phase(now_us)]
+        return [self.life.timer, *self.windows.advance(now_us)]
 
     def change_rules(self, rules: TrackerRules) -> list[Effect]:
         """Go by other settings: figures of candles from the next window on, all else at once."""
@@ -312,14 +301,12 @@ class TrackerState:
         self._graduation_lamports = rules.thresholds.curve.graduation_lamports
         self.life.age_offset_us = rules.age_offset_us
         self._watchdog.be_patient_for(rules.watchdog_seconds)
-        return [] if self.ended else [self._phase_timer(), self._watchdog_timer()]
+        return [] if self.ended else [self.life.timer, self._watchdog.timer]
 
     def pin(self, *, pinned: bool, now_us: int) -> list[Effect]:
         """Let the coin stay in its last regular phase however old it gets, or no longer."""
         self.life.pinned = pinned
-        if self.ended or self.window is not None:
-            return []
-        return self._advance_phase(now_us)
+        return self.windows.advance(now_us)
 
     def set_phase(self, phase_id: int, now_us: int) -> tuple[str | None, list[Effect]]:
         """Move the coin to another regular phase once the running window has ended.
@@ -330,28 +317,14 @@ class TrackerState:
         if self.ended:
             return "This coin is no longer tracked.", []
         refusal = self.life.want(phase_id, now_us)
-        if refusal is not None or self.window is not None:
-            return refusal, []
-        return None, self._advance_phase(now_us)
+        return refusal, [] if refusal is not None else self.windows.advance(now_us)
 
     def cut(self, at_us: int) -> list[Effect]:
         """End here: close the running window at `at_us`, or at its end when that is earlier.
 
         Nothing is kept back, and what still comes is an orphan.
         """
-        effects: list[Effect] = self.settle()
-        if self.ended:
-            return effects
-        if self.window is not None and self.candle is not None:
-            # Behind the window's last trade, whatever the caller says: a trade is in its span.
-            behind_us = max(self.candle.last_arrived_us, self.window.start_us) + 1
-            effects += self._close(min(max(at_us, behind_us), self.window.end_us))
-        else:
-            effects.append(AthDue())
-        if self._graduating:
-            effects += self._end(GRADUATED_PHASE, at_us)
-        self.ended = True
-        return effects
+        return [*self.settle(), *self.windows.cut(at_us)]
 
     # Timers.
 
@@ -372,13 +345,12 @@ class TrackerState:
         """Give every timer that a new instance of the actor has to set."""
         if self.ended:
             return []
-        timers = [self._phase_timer(), self._watchdog_timer()]
-        ends_us = self._stale_end_us if self.window is None else self.window.end_us
-        if ends_us is not None:
-            timers.append(Arm(TimerKey.WINDOW, ends_us))
-        if self._ath_dirty:
-            timers.append(Arm(TimerKey.ATH, now_us + self.rules.ath_interval_us))
-        return list(timers)
+        return [
+            self.life.timer,
+            self._watchdog.timer,
+            *self.windows.timers,
+            *self._highest.timers(now_us, self.rules.ath_interval_us),
+        ]
 
     def due(self, timer: TimerKey, at_us: int, now_us: int) -> list[Effect]:
         """Act on a timer that was set for `at_us`; one that is overtaken by events does nothing."""
@@ -386,13 +358,14 @@ class TrackerState:
             return []
         match timer:
             case TimerKey.WINDOW:
-                return self._pass(at_us)
+                return self.windows.close_until(at_us)
             case TimerKey.ATH:
-                return self._out(AthDue())
+                return self._gate.pass_through(AthDue())
             case TimerKey.PHASE:
-                return self._outlive(at_us)
+                return [*self.windows.close_until(at_us), *self.windows.advance(at_us)]
             case TimerKey.WATCHDOG:
-                return self._look_after_subscription(max(at_us, now_us))
+                doubted = self._watchdog.doubt(max(at_us, now_us))
+                return [self._watchdog.timer, *self._gate.pass_through(*doubted)]
 
     def candle_of(self, closed: WindowClosed) -> Candle:
         """Make the candle of a closed window, by what is known of the coin now."""
@@ -410,169 +383,4 @@ class TrackerState:
 
     def take_ath(self) -> AllTimeHigh | None:
         """Give the all-time high if nobody was told of it yet."""
-        if not self._ath_dirty:
-            return None
-        self._ath_dirty = False
-        return self.ath
-
-    # Windows.
-
-    def _pass(self, at_us: int) -> list[Effect]:
-        """Close what has ended by `at_us`."""
-        window = self.window
-        if window is not None and at_us >= window.end_us:
-            return [*self._close(window.end_us), *self._go_on_after(window.end_us)]
-        if self._stale_end_us is not None and at_us >= self._stale_end_us:
-            self._stale_end_us = None
-            return [Mark.STALE_WINDOW]
-        return []
-
-    def _close(self, end_us: int) -> list[Effect]:
-        window, candle = self.window, self.candle
-        if window is None or candle is None:
-            return []
-        self.window = self.candle = None
-        self._span_end_us = end_us
-        self.candles_total += 1
-        thresholds = self._rules_in_window.thresholds
-        return self._out(WindowClosed(candle, window, end_us, thresholds))
-
-    def _go_on_after(self, end_us: int) -> list[Effect]:
-        """Let what waited for the window's end act."""
-        if self._graduating:
-            return self._end(GRADUATED_PHASE, end_us)
-        return self._advance_phase(end_us)
-
-    def _open(self, at_us: int) -> list[Effect]:
-        """Open the window of an instant, under the phase of that instant."""
-        effects = self._advance_phase(at_us)
-        phase = self.life.phase
-        if self.ended or phase is None:
-            return effects
-        self._stale_end_us = None
-        self.window = window_of(at_us, phase, self._floor_us(at_us))
-        rules = self._rules_in_window = self.rules
-        self.candle = OpenCandle(rules.thresholds.whale_lamports, keep_trades=rules.keep_trades)
-        return [*effects, Arm(TimerKey.WINDOW, self.window.end_us)]
-
-    def _floor_us(self, at_us: int) -> int:
-        """Give the earliest instant a window with this one may begin at."""
-        if self._span_end_us is not None:
-            return self._span_end_us
-        observed_us = self.life.started_us
-        if at_us < observed_us:
-            # Cached before the stream began: observed since the create.
-            observed_us = min(self.life.base_us, at_us)
-        return max(observed_us, self._rows_end_us)
-
-    def _take_in(self, trade: Trade, effects: list[Effect]) -> list[Effect]:
-        window, candle = self.window, self.candle
-        if window is None or candle is None:
-            return effects
-        effects.append(_ADDED)
-        if trade.sol_lamports is None:
-            effects.append(Mark.WITHOUT_AMOUNT)
-        if trade.arrived_us < window.start_us:
-            effects += self._reach_back(window, trade.arrived_us)
-        if not self._chain.follow(trade) and not self._is_mayhem:
-            candle.chain_breaks += 1
-            effects.append(Mark.CHAIN_BREAK)
-        candle.add(trade)
-        self.trades_total += 1
-        self._watchdog.saw_trade(trade.arrived_us)
-        reserves = trade.virtual_sol_lamports
-        if reserves is not None and reserves >= self._graduation_lamports:
-            self._graduating = True
-        price = trade.price_sol
-        if price is not None and (self.ath is None or price > self.ath.price_sol):
-            effects += self._raise_ath(price, trade.arrived_us)
-        return effects
-
-    def _reach_back(self, window: Window, at_us: int) -> list[Effect]:
-        """Let the running window begin earlier, for a trade that comes behind later ones.
-
-        Where an earlier candle lies in between, the trade is late.
-        """
-        floor_us = self._floor_us(at_us)
-        if at_us < floor_us:
-            return [Mark.LATE]
-        self.window = reach_back(window, at_us, floor_us)
-        return []
-
-    def _skip(self, at_us: int) -> list[Effect]:
-        """Leave a known trade out; a window with nothing else in it is stale."""
-        if self.window is not None or self._stale_end_us is not None:
-            return [Mark.DUPLICATE]
-        phase = self.life.phase
-        if phase is None or at_us < self.covered_until_us:
-            return [Mark.DUPLICATE]
-        self._stale_end_us = window_of(at_us, phase, self._floor_us(at_us)).end_us
-        return [Mark.DUPLICATE, Arm(TimerKey.WINDOW, self._stale_end_us)]
-
-    # Phases and the end.
-
-    def _phase_timer(self) -> Arm:
-        return Arm(TimerKey.PHASE, self.life.outlived_us)
-
-    def _watchdog_timer(self) -> Arm:
-        return Arm(TimerKey.WATCHDOG, self._watchdog.due_us)
-
-    def _outlive(self, at_us: int) -> list[Effect]:
-        effects = self._pass(at_us)
-        if self.ended or self.window is not None:
-            return effects
-        return [*effects, *self._advance_phase(at_us)]
-
-    def _advance_phase(self, at_us: int) -> list[Effect]:
-        """Enter the phase of this instant; between windows only."""
-        if not self.life.advance(at_us):
-            return []
-        phase_id = self.life.phase_id
-        if phase_id >= FINISHED_PHASE:
-            return self._end(phase_id, at_us)
-        effects = [*self._out(PhaseSwitched(phase_id)), self._phase_timer()]
-        if self._watchdog.may_call(at_us):
-            effects += self._out(RenewSubscription(in_doubt=False, first_doubt=False))
-        return effects
-
-    def _end(self, phase_id: int, at_us: int) -> list[Effect]:
-        self.ended = True
-        self.life.phase_id = phase_id
-        return self._out(AthDue(), Ended(phase_id, phase_id == GRADUATED_PHASE, at_us))
-
-    # The rest.
-
-    def _raise_ath(self, price_sol: float, at_us: int) -> list[Effect]:
-        self.ath = AllTimeHigh(self.mint, price_sol, at_us)
-        if self._ath_dirty:
-            return []
-        self._ath_dirty = True
-        return [Arm(TimerKey.ATH, at_us + self.rules.ath_interval_us)]
-
-    def _look_after_subscription(self, now_us: int) -> list[Effect]:
-        first = not self._watchdog.in_doubt
-        doubted = self._watchdog.check(now_us)
-        effects: list[Effect] = [self._watchdog_timer()]
-        if doubted:
-            effects += self._out(RenewSubscription(in_doubt=True, first_doubt=first))
-        return effects
-
-    def _out(self, *effects: Outgoing) -> list[Effect]:
-        """Let effects go out, or keep them back in order until the hand-over is settled."""
-        if self.settled:
-            return list(effects)
-        self._kept_back += effects
-        return []
-
-    def _check_mint(self, mint: Mint) -> None:
-        if mint != self.mint:
-            raise ValueError(f"the tracker of {self.mint} was given an event of {mint}")
-
-    def _check(self, trade: Trade) -> None:
-        if trade.mint != self.mint:
-            self._check_mint(trade.mint)
-        if trade.token_units < 0 or trade.seq < 0 or (trade.sol_lamports or 0) < 0:
-            raise ValueError(f"trade {trade.signature} holds a negative amount or number")
-        price = trade.price_sol
-        if price is not None and not 0 < price < _LARGEST_PRICE_SOL:
-            raise ValueError(f"trade {trade.signature} has an impossible price of {price} SOL")
+        return self._highest.take()

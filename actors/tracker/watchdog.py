@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.domain import US_PER_SECOND
+from actors.tracker.effects import Arm, RenewSubscription, TimerKey
 
 _LONGEST_PAUSE: Final = 1_024
 """In multiples of the first one (WATCHDOG_SECONDS): a week at the default."""
@@ -44,6 +45,11 @@ class SilenceWatch:
         due_us = self._seen_us + self.patience_us
         return due_us if self._called_us is None else max(due_us, self._called_us + self._pause_us)
 
+    @property
+    def timer(self) -> Arm:
+        """The timer for the next `check`."""
+        return Arm(TimerKey.WATCHDOG, self.due_us)
+
     def saw_trade(self, at_us: int) -> None:
         """End the doubt."""
         if self._seen_us is None or at_us > self._seen_us:
@@ -61,6 +67,13 @@ class SilenceWatch:
         self.in_doubt = True
         self._called_us = now_us
         return True
+
+    def doubt(self, now_us: int) -> list[RenewSubscription]:
+        """Repeat the subscription where it is (again) in doubt now; see `check`."""
+        is_first = not self.in_doubt
+        return (
+            [RenewSubscription(in_doubt=True, first_doubt=is_first)] if self.check(now_us) else []
+        )
 
     def may_call(self, now_us: int) -> bool:
         """Say whether it may be repeated for another reason now; a call that follows is noted."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from actors.domain import AllTimeHigh, Coin, Migration, Mint, Phase, Trade, Wallet
 from actors.tracker.candle import Thresholds
-from actors.tracker.state import TrackerRules, TrackerState
+from actors.tracker.rules import TrackerRules
+from actors.tracker.state import TrackerState
 
 MINT = Mint("So1anaMint")
 CREATOR = Wallet("creator")
