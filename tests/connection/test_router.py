@@ -340,14 +340,14 @@ def test_the_journal_is_read_a_little_at_a_time() -> None:
 
 def fail_once_for(wire: Wire, patch: pytest.MonkeyPatch, mint: Mint) -> None:
     pipeline: Any = wire.actor._pipeline  # type: ignore[union-attr]  # it is started
-    offer, failed = pipeline._offer, iter((True,))
+    deliver, failed = pipeline.shard.deliver, iter((True,))
 
-    def offer_or_fail(each: Mint, events: list[Any]) -> Any:
+    def deliver_or_fail(each: Mint, events: list[Any]) -> Any:
         if each == mint and next(failed, False):
             raise RuntimeError("as told")
-        return offer(each, events)
+        return deliver(each, events)
 
-    patch.setattr(pipeline, "_offer", offer_or_fail)
+    patch.setattr(pipeline.shard, "deliver", deliver_or_fail)
 
 
 def test_live_slice_that_an_instance_fails_in_is_told_whole_by_the_next_one(
