@@ -17,7 +17,7 @@ from urllib.parse import quote
 import click
 import requests
 
-from settings import Settings, SettingsError, load
+from settings import Settings, SettingsError, destination, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ EXIT_REFUSED: Final = 3
 EXIT_BAD_CONFIGURATION: Final = 78
 """As sysexits.h has it (EX_CONFIG)."""
 _UNAUTHORISED: Final = 401
+_UNAUTHORISED_REMEDY: Final = "set API_TOKEN to the one it was started with"
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound to
 
 P = ParamSpec("P")
@@ -54,9 +55,13 @@ class Refused(click.ClickException):
 class Client:
     """Asks the API. Each call waits a few seconds at most, unless told otherwise."""
 
-    def __init__(self, base: str, token: str | None) -> None:
-        """Ask the service at `base`, an address such as http://127.0.0.1:8000."""
+    def __init__(self, base: str, token: str | None, remedy: str = _UNAUTHORISED_REMEDY) -> None:
+        """Ask the service at `base`, an address such as http://127.0.0.1:8000.
+
+        `remedy` is said where the service wants a token.
+        """
         self.base = base.rstrip("/")
+        self._remedy = remedy
         self._session = requests.Session()
         # No proxy, and no password file that replaces the token: it is this service that is meant.
         self._session.trust_env = False
@@ -116,30 +121,44 @@ class Client:
                 allow_redirects=False,
                 stream=stream,
             ) as answer:
-                _check(answer)
+                _check(answer, self._remedy)
                 yield answer
         except requests.RequestException as error:
             raise NotReached(self.base, error) from error
 
 
+def whom_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options that say whom to ask: `url` and `send_token`."""
+    url = click.option("--url", help="Where the service is; else http://API_HOST:API_PORT.")
+    send_token = click.option(
+        "--send-token", is_flag=True, help="Send API_TOKEN to --url, wherever that is."
+    )
+    return url(send_token(command))
+
+
 def asking(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command a `Client` as its first argument, and the option that says whom to ask."""
 
-    @click.option("--url", help="Where the service is; else http://API_HOST:API_PORT.")
+    @whom_options
     @functools.wraps(command)
-    def run(*args: Any, url: str | None, **more: Any) -> R:
-        return command(client_of(settings_of_caller(), url), *args, **more)
+    def run(*args: Any, url: str | None, send_token: bool, **more: Any) -> R:
+        client = client_of(settings_of_caller(), url, send_token=send_token)
+        return command(client, *args, **more)
 
     return run
 
 
-def client_of(settings: Settings, url: str | None = None) -> Client:
-    """Make a client for the service with these settings, or for another one."""
-    token = settings.api_token
-    return Client(
-        url or _address(settings.api_host, settings.api_port),
-        None if token is None else token.get_secret_value(),
-    )
+def client_of(settings: Settings, url: str | None = None, *, send_token: bool = False) -> Client:
+    """Make a client for the service with these settings, or for another one.
+
+    API_TOKEN belongs to the first: another scheme, host or port gets it with `send_token` alone.
+    """
+    token, home = settings.api_token, _address(settings.api_host, settings.api_port)
+    if token is None:
+        return Client(url or home, None)
+    if send_token or url is None or destination(url) == destination(home):
+        return Client(url or home, token.get_secret_value())
+    return Client(url, None, f"API_TOKEN is that of {home}; if it is this one's, add --send-token")
 
 
 def settings_of_caller() -> Settings:
@@ -162,11 +181,11 @@ def _address(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def _check(answer: requests.Response) -> None:
+def _check(answer: requests.Response, remedy: str) -> None:
     if answer.ok:
         return
     if answer.status_code == _UNAUTHORISED:
-        raise Refused("the service wants its token: set API_TOKEN to the one it was started with.")
+        raise Refused(f"the service wants its token: {remedy}.")
     try:
         found = answer.json()
         detail = "\n".join(found.get("errors") or [found["detail"]])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.client import client_of, settings_of_caller
+from cli.client import client_of, settings_of_caller, whom_options
 from cli.output import as_json_option, say
 from cli.tables import plain
 from db.embedded.server import EmbeddedPostgres
@@ -21,15 +21,15 @@ EXIT_PROBLEMS: Final = 4
 
 
 @click.command()
-@click.option("--url", help="Where the service is; else http://API_HOST:API_PORT.")
+@whom_options
 @as_json_option
-def status(*, url: str | None, as_json: bool) -> None:
+def status(*, url: str | None, send_token: bool, as_json: bool) -> None:
     """Show how the running service is, and how to open its database.
 
     Exits with 4 while there are problems; they come first.
     """
     settings = settings_of_caller()
-    client = client_of(settings, url)
+    client = client_of(settings, url, send_token=send_token)
     answer = {"health": client.get("/health"), "ledger": client.get("/ledger")}
     problems = answer["health"]["problems"]
     lines = [*_problem_lines(problems), *_lines(answer["health"], answer["ledger"])]

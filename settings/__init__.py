@@ -12,6 +12,7 @@ from __future__ import annotations
 from settings.changeable import FIXED, LIVE, RESTARTS, restarts
 from settings.changes import Differences, changed, merged
 from settings.conflicts import conflicts, is_loopback
+from settings.destinations import destination
 from settings.errors import SettingsError
 from settings.masking import MASK, Secret, Shown, mask_dsn, mask_url
 from settings.model import NAMES, Settings, describe, secret_values, sources, suggest
@@ -21,6 +22,6 @@ from settings.values import FeedKind
 __all__ = [
     "FIXED", "LIVE", "MASK", "NAMES", "RESTARTS",
     "Differences", "FeedKind", "Secret", "Settings", "SettingsError", "Shown",
-    "changed", "conflicts", "describe", "environment", "is_loopback", "load", "mask_dsn",
-    "mask_url", "merged", "restarts", "secret_values", "sources", "suggest",
+    "changed", "conflicts", "describe", "destination", "environment", "is_loopback", "load",
+    "mask_dsn", "mask_url", "merged", "restarts", "secret_values", "sources", "suggest",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ import pydantic
 
 from settings.changeable import wanted_changes
 from settings.conflicts import conflicts, doubts
+from settings.destinations import refused_changes
 from settings.errors import SettingsError, mistake
 from settings.masking import Shown, shown
 from settings.model import Settings
@@ -45,9 +46,13 @@ def changed(
         given_back=[name for name in back if name not in given],
     )
     errors += conflicts(new, refused)
+    new = new.with_sources(_sources(settings, good, back, environ_base))
+    now = [name for name in good if changes[name] is not None]
+    earlier = {name for name, source in new.sources.items() if source == CHANGES}.difference(now)
+    errors += refused_changes(settings, new, environ_base, now, earlier)
     if errors:
         raise SettingsError(errors)
-    new = new.with_sources(_sources(settings, good, back, environ_base)).with_warnings(doubts(new))
+    new = new.with_warnings(doubts(new))
     return new, _differences(settings, new, good)
 
 

@@ -11,6 +11,7 @@ from dotenv.parser import parse_stream
 
 from settings.changeable import wanted_changes
 from settings.conflicts import conflicts, doubts
+from settings.destinations import stray_secrets
 from settings.errors import SettingsError, default_of, mistake
 from settings.model import NAMES, Settings, suggest
 
@@ -36,6 +37,8 @@ class _Findings:
     sources: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    """Attributes whose values were changed while the service ran."""
 
 
 def load(
@@ -59,13 +62,16 @@ def load(
         SettingsError: With every mistake found, not only the first.
     """
     findings = _read(environ, env_file)
+    base = {name.upper(): value for name, value in findings.values.items()}
     _take_overrides(findings, overrides)
     settings, refused = _validate(findings)
     findings.errors += conflicts(settings, refused)
     if findings.errors:
         raise SettingsError([*findings.errors, *_hint(overrides)])
+    strays = stray_secrets(settings, base, findings.changed)
+    settings = settings.with_values(dict.fromkeys(strays), given_back=())
     return settings.with_sources(findings.sources).with_warnings(
-        [*findings.warnings, *doubts(settings)]
+        [*findings.warnings, *strays.values(), *doubts(settings)]
     )
 
 
@@ -153,6 +159,7 @@ def _take_overrides(findings: _Findings, overrides: Mapping[str, Any]) -> None:
     findings.errors += errors
     findings.values |= values
     findings.sources |= dict.fromkeys(values, CHANGES)
+    findings.changed |= values.keys()
 
 
 def _hint(overrides: Mapping[str, Any]) -> list[str]:

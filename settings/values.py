@@ -67,9 +67,11 @@ def _split(url: str) -> tuple[str, str] | None:
         port_is_valid = parts.port is None or parts.port > 0
     except ValueError:
         return None
-    if not parts.hostname or not port_is_valid or not url.isprintable() or " " in url:
+    if not parts.hostname or not port_is_valid or not url.isprintable():
         return None
-    return None if any(c.isspace() for c in url) else (parts.scheme, parts.hostname)
+    # A backslash is a slash to some readers of addresses, and part of the host to others.
+    has_odd = any(c.isspace() or c == "\\" for c in url)
+    return None if has_odd else (parts.scheme, parts.hostname)
 
 
 def _check_dsn(value: Secret) -> Secret:

@@ -223,7 +223,9 @@ def test_environment_that_no_longer_fits_cannot_be_gone_back_to() -> None:
 def test_doubt_about_new_settings_is_among_their_warnings() -> None:
     base = {"PUMPPORTAL_API_KEY": "key-123"}
 
-    after, _ = changed(load(base), base, {"ws_uri": "ws://feed.example/api"})
+    # With the key: that of another address is not sent there.
+    wanted = {"ws_uri": "ws://feed.example/api", "pumpportal_api_key": "key-456"}
+    after, _ = changed(load(base), base, wanted)
 
     assert len(after.warnings) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,23 @@ def test_without_the_token_it_names_it(
     assert result.stderr == (
         "Error: the service wants its token: set API_TOKEN to the one it was started with.\n"
     )
+
+
+def test_token_goes_to_no_other_service_unless_it_is_told_to(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = int(os.environ["API_PORT"])
+    monkeypatch.setenv("API_PORT", str(home + 1))
+    url = f"http://127.0.0.1:{home}"
+
+    withheld = run("actors", "--url", url)
+
+    assert withheld.exit_code == 3
+    assert withheld.stderr == (
+        f"Error: the service wants its token: API_TOKEN is that of http://127.0.0.1:{home + 1}; "
+        "if it is this one's, add --send-token.\n"
+    )
+    assert run("actors", "--url", url, "--send-token").exit_code == 0
 
 
 def test_bad_configuration_is_told_as_by_the_service(
