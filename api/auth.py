@@ -19,6 +19,13 @@ BODY_LIMIT: Final = 64 * 1024
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Open to any host name and without a token: what watches the service knows neither."""
 
+_CHEAP: Final = PROBES - {"/metrics"}
+"""Answered to everybody, other sites' pages too: they cost and tell nothing."""
+_PAGES: Final = frozenset({"/", "/docs"})
+_ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
+"""Sites are compared without ports: a page of another port of this machine is `same-site`."""
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
 _HOST: Final = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]{1,5})?")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = {
@@ -57,6 +64,8 @@ def register(app: Flask, settings: Settings) -> None:
     def check() -> Response | None:
         if request.content_length is not None and request.content_length > BODY_LIMIT:
             return problem(413, "The body is larger than 64 KiB: send a smaller one.")
+        if request.path not in _CHEAP and _asked_by_another_page():
+            return problem(403, "Pages of other sites get nothing here: call it yourself.")
         if request.path in PROBES:
             return None
         if not host_is_allowed(request.headers.get("Host"), allowed):
@@ -67,28 +76,46 @@ def register(app: Flask, settings: Settings) -> None:
             )
         if token is not None and not token_fits(request.headers.get("Authorization"), token):
             return _unauthorised()
-        return _misplaced(allowed)
+        return _check_body()
 
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.before_request(check)
     app.after_request(_harden)
 
 
-def _misplaced(allowed: frozenset[str]) -> Response | None:
-    """Refuse a change that another site's page asks for, and a body without named values."""
-    if not _origin_is_allowed(allowed):
-        return problem(403, "Pages of other sites may change nothing here: call it yourself.")
+def _check_body() -> Response | None:
+    """Refuse a body without named values."""
     if request.is_json and not _body_is_object():
         return problem(400, "The body is no JSON object: see /docs for what it may hold.")
     return None
 
 
-def _origin_is_allowed(allowed: frozenset[str]) -> bool:
-    """Say whether a change is asked for by one of our own pages, or by no page at all."""
-    origin = request.headers.get("Origin")
-    if origin is None or request.method in _READING:
+def _asked_by_another_page() -> bool:
+    """Say whether a browser asks for a page that is not from this very host and port.
+
+    What is no browser sends neither header. Newer browsers say where a request comes from with
+    every one, older ones name the origin with those that could change something.
+    """
+    headers = request.headers
+    if headers.get("Sec-Fetch-Site") in _ELSEWHERE and not _is_link_to_page():
         return True
-    return host_is_allowed(origin.partition("://")[2], allowed)
+    origin = headers.get("Origin")
+    return origin is not None and not _is_own(origin, headers.get("Host", ""))
+
+
+def _is_link_to_page() -> bool:
+    """Say whether somebody has followed a link to one of our pages; a frame is none."""
+    headers = request.headers
+    is_window = headers.get("Sec-Fetch-Dest") == "document"
+    is_link = headers.get("Sec-Fetch-Mode") == "navigate" and request.method in _READING
+    return is_window and is_link and request.path in _PAGES
+
+
+def _is_own(origin: str, host: str) -> bool:
+    scheme, separator, place = origin.lower().partition("://")
+    # An origin never names the port that its scheme has anyway; a Host header may.
+    default = _DEFAULT_PORTS.get(scheme, "")
+    return bool(separator) and bool(place) and place == host.strip().lower().removesuffix(default)
 
 
 def _body_is_object() -> bool:

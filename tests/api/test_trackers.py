@@ -390,7 +390,12 @@ def test_own_documentation_page_may_change_things(
 ) -> None:
     supervisor.replies[RestartTracker] = Outcome(found=True)
 
-    answer = lonely.post(f"/trackers/{MINT}/restart", headers={"Origin": "http://localhost:8000"})
+    # The very page: not that of another port, as `Host` names it.
+    answer = lonely.post(
+        f"/trackers/{MINT}/restart",
+        base_url="http://localhost:8000",
+        headers={"Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"},
+    )
 
     assert answer.status_code == 200
 
