@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import math
+import string
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from settings.model import Settings
+
+
+_TOKEN_BITS: Final = 128
+_TOKEN_CHARACTERS: Final = 8
+"""Different ones; a random token of 128 bits practically never has fewer."""
+_ALPHABETS: Final = tuple(
+    (len(characters), frozenset(characters))
+    for characters in (
+        "0123456789",
+        "0123456789abcdef",
+        "0123456789ABCDEF",
+        string.ascii_lowercase,
+        string.ascii_uppercase,
+        string.ascii_lowercase + string.digits,
+        string.ascii_uppercase + string.digits,
+        string.ascii_letters + string.digits,
+        # All that a token may hold.
+        "".join(map(chr, range(0x21, 0x7F))),
+    )
+)
 
 
 def is_loopback(host: str) -> bool:
@@ -78,6 +100,27 @@ def _exposure_conflict(settings: Settings) -> str | None:
     )
 
 
+def _token_conflict(settings: Settings) -> str | None:
+    token = settings.api_token
+    if token is None or is_loopback(settings.api_host):
+        return None
+    if _bits_at_most(token.get_secret_value()) >= _TOKEN_BITS:
+        return None
+    return (
+        f"API_HOST is {settings.api_host!r}, which others can reach, and API_TOKEN can be guessed: "
+        "set it to at least 22 random letters and digits, such as what `openssl rand -hex 16` "
+        "prints."
+    )
+
+
+def _bits_at_most(token: str) -> float:
+    """Say how many bits a random token of this length and these characters has at most."""
+    if len(set(token)) < _TOKEN_CHARACTERS:
+        return 0.0
+    alphabet = next(size for size, known in _ALPHABETS if known.issuperset(token))
+    return len(token) * math.log2(alphabet)
+
+
 def _uri_conflict(settings: Settings) -> str | None:
     parts = urlsplit(settings.ws_uri)
     keys = {key.lower() for key, _ in parse_qsl(parts.query, keep_blank_values=True)}
@@ -93,5 +136,6 @@ _CONFLICTS: Final[tuple[tuple[tuple[str, ...], Callable[[Settings], str | None]]
     (("db_pool_min", "db_pool_max"), _pool_conflict),
     (("ws_retry_delay", "ws_max_retry_delay"), _retry_conflict),
     (("api_host", "api_token"), _exposure_conflict),
+    (("api_host", "api_token"), _token_conflict),
     (("ws_uri",), _uri_conflict),
 )

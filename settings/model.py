@@ -37,12 +37,14 @@ from settings.values import (
     Method,
     Pattern,
     PositiveSol,
+    QuietSeconds,
     Seconds,
     SecondsOrNever,
     Sol,
     StateDir,
     Token,
     WebhookUrl,
+    WholeSeconds,
     WsUri,
 )
 
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
     pumpportal_api_key: ApiKey | None = None
     ws_retry_delay: Seconds = 3.0
     ws_max_retry_delay: Seconds = 60.0
-    ws_connection_timeout: Seconds = 60.0
+    ws_connection_timeout: WholeSeconds = 60.0
     """Age of the last data frame from which the feed counts as silent."""
     ws_ping_interval: SecondsOrNever = 20.0
     """0: no pings."""
@@ -79,7 +81,7 @@ class Settings(BaseSettings):
     ws_close_timeout: Seconds = 10.0
     subscribe_batch_size: Annotated[int, Field(ge=1, le=5000)] = 50
     """Keys in one subscribe call."""
-    subscribe_batch_interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 2.0
+    subscribe_batch_interval: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 2.0
 
     db_dsn: Dsn | None = None
     """None: the embedded PostgreSQL."""
@@ -121,7 +123,7 @@ class Settings(BaseSettings):
     koth_market_cap_sol: Sol = 200.0
     age_calculation_offset_min: Annotated[int, Field(ge=0, le=10_080)] = 0
     ath_flush_interval: Seconds = 5.0
-    watchdog_seconds: Seconds = 600.0
+    watchdog_seconds: QuietSeconds = 600.0
     stall_seconds: Seconds = 5.0
     quarantine_seconds: SecondsOrNever = 600.0
     """After how long a quarantined tracker is tried again; 0: only when an operator says so."""
@@ -131,13 +133,13 @@ class Settings(BaseSettings):
     why_keep_hours: Annotated[float, Field(ge=0, le=720, allow_inf_nan=False)] = 24.0
     """How long the timeline of a coin is kept once it is not tracked any more. At most 30 days,
     because it is kept in memory."""
-    drain_timeout: Seconds = 20.0
+    drain_timeout: WholeSeconds = 20.0
     audit_interval: SecondsOrNever = 60.0
     """Between two samples that the auditor takes; 0: never."""
 
     journal_fsync: Fsync = "second"
     journal_max_mb: Megabytes = 5120
-    journal_max_hours: Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False)] = 24.0
+    journal_max_hours: Annotated[float, Field(ge=0.01, le=87_600, allow_inf_nan=False)] = 24.0
     spool_max_mb: Megabytes = 1024
 
     api_host: Host = "127.0.0.1"

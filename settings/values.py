@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from settings.errors import refuse
 from settings.masking import MASK, Secret, is_masked_dsn, is_masked_url, read_dsn
 
+_SHORTEST_S: Final = 0.05
 REPLAY_PREFIX: Final = "replay:"
 FeedKind = Literal["pumpportal", "simulator", "replay"]
 
@@ -133,6 +134,12 @@ def _check_pattern(value: str) -> str:
     return value
 
 
+def _check_never(value: float) -> float:
+    if 0 < value < _SHORTEST_S:
+        raise refuse(f"0 for never, or a number from {_SHORTEST_S} to 86400")
+    return value
+
+
 def _check_host(value: str) -> str:
     if not value or any(c.isspace() or c in "/@" for c in value):
         raise refuse("an IP address or a host name, without port or scheme,")
@@ -153,8 +160,15 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-SecondsOrNever = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=_SHORTEST_S, le=86_400, allow_inf_nan=False)]
+"""A shorter pause or limit would only keep a processor, or somebody else's server, busy."""
+WholeSeconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+"""For what an ordinary delay of the network or a disk must not set off."""
+QuietSeconds = Annotated[float, Field(ge=10, le=86_400, allow_inf_nan=False)]
+"""For how long a coin may be silent: each end of it is a call to the feed's server."""
+SecondsOrNever = Annotated[
+    float, Field(ge=0, le=86_400, allow_inf_nan=False), AfterValidator(_check_never)
+]
 Sol = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 PositiveSol = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Megabytes = Annotated[int, Field(ge=1, le=10_000_000)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pydantic
 import pytest
@@ -21,6 +23,9 @@ from settings import (
     sources,
     suggest,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DSN = "postgresql://mint:pa%40ss-word@db:5432/coins"
 
@@ -388,7 +393,9 @@ def test_other_address_needs_a_token(host: str) -> None:
         f"API_HOST is '{host}', which others can reach, but API_TOKEN is not set: set API_TOKEN to "
         "a long random text, or leave API_HOST out for 127.0.0.1."
     )
-    assert load({"API_HOST": host, "API_TOKEN": "long-random-text"}).api_host == host
+    assert (
+        load({"API_HOST": host, "API_TOKEN": "5cf4ca9b1ad5e3f2c70eb84d1a6f9023"}).api_host == host
+    )
 
 
 def test_refused_token_is_not_reported_as_missing_as_well() -> None:
@@ -567,3 +574,57 @@ def test_original_thresholds_can_be_loaded() -> None:
     assert settings.sol_reserves_initial == 0
     assert settings.age_calculation_offset_min == 60
     assert settings.koth_market_cap_sol == 30_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("WATCHDOG_SECONDS", "1e-9", "a number from 10 to 86400"),
+        ("WS_CONNECTION_TIMEOUT", "0.1", "a number from 1 to 86400"),
+        ("WS_RETRY_DELAY", "1e-9", "a number from 0.05 to 86400"),
+        ("DRAIN_TIMEOUT", "0.5", "a number from 1 to 86400"),
+        ("WS_PING_INTERVAL", "1e-9", "0 for never, or a number from 0.05 to 86400"),
+        ("AUDIT_INTERVAL", "0.001", "0 for never, or a number from 0.05 to 86400"),
+        ("SUBSCRIBE_BATCH_INTERVAL", "0", "a number from 0.01 to 3600"),
+        ("JOURNAL_MAX_HOURS", "1e-9", "a number from 0.01 to 87600"),
+    ],
+)
+def test_value_below_which_none_makes_sense_is_refused(
+    name: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({name: value})
+    (sentence,) = caught.value.errors
+    assert f"but {expected} is expected" in sentence
+
+
+@pytest.mark.parametrize("name", ["WS_PING_INTERVAL", "AUDIT_INTERVAL", "QUARANTINE_SECONDS"])
+def test_zero_still_means_never(name: str) -> None:
+    assert getattr(load({name: "0"}), name.lower()) == 0
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "a",
+        "hunter2",
+        "0123456789" * 3,
+        "a" * 64,
+        "abababab" * 8,
+        "0123456789abcde" * 2,
+        "AbCdEfGhIjKlMnOpQrSt",
+    ],
+)
+def test_token_that_can_be_guessed_is_refused_where_others_reach_the_api(token: str) -> None:
+    with pytest.raises(SettingsError, match="API_TOKEN can be guessed") as caught:
+        load({"API_HOST": "0.0.0.0", "API_TOKEN": token})
+    assert token == "a" or token not in str(caught.value)
+    assert load({"API_TOKEN": token}).api_token is not None
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: secrets.token_hex(16), lambda: secrets.token_urlsafe(16)], ids=["hex", "url"]
+)
+def test_random_token_of_128_bits_is_taken(make: Callable[[], str]) -> None:
+    for _ in range(200):
+        assert load({"API_HOST": "0.0.0.0", "API_TOKEN": make()}).api_token is not None

@@ -140,7 +140,7 @@ def running(
     """Start a connection that reads `uri`; delays are short unless told otherwise."""
     values: dict[str, Any] = {
         "ws_uri": uri,
-        "ws_retry_delay": 0.01,
+        "ws_retry_delay": 0.05,
         "ws_max_retry_delay": 0.05,
         "ws_ping_interval": 0.0,
         "subscribe_batch_interval": 0.02,

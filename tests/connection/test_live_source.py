@@ -469,7 +469,7 @@ def test_hanging_handshake_does_not_block_the_actor(server: FeedServer) -> None:
 
 
 def test_silence_on_an_open_socket_is_noticed_and_reconnected(server: FeedServer) -> None:
-    with running(server.uri, ws_connection_timeout=0.3) as run:
+    with running(server.uri, ws_connection_timeout=1) as run:
         # Given a feed that sends once and never again
         server.client().send(CREATE)
         run.wait_for(DISCOVERY, Coin)
@@ -492,7 +492,7 @@ def test_silence_on_an_open_socket_is_noticed_and_reconnected(server: FeedServer
 
 
 def test_acknowledgements_and_pongs_are_no_signs_of_life(server: FeedServer) -> None:
-    with running(server.uri, ws_connection_timeout=0.3, ws_ping_interval=0.05) as run:
+    with running(server.uri, ws_connection_timeout=1, ws_ping_interval=0.05) as run:
         server.client()
 
         run.wait_for_state(FeedState.SILENT)
@@ -502,7 +502,7 @@ def test_acknowledgements_and_pongs_are_no_signs_of_life(server: FeedServer) -> 
 
 def test_missing_pong_warns_and_does_not_close(server: FeedServer) -> None:
     server.answers_pings = False
-    with running(server.uri, ws_ping_interval=0.05, ws_ping_timeout=0.02) as run:
+    with running(server.uri, ws_ping_interval=0.05, ws_ping_timeout=0.05) as run:
         client = server.client()
         wait_until(lambda: run.system.telemetry.value("mintwatch_pongs_missing_total") >= 2)
 
@@ -513,7 +513,7 @@ def test_missing_pong_warns_and_does_not_close(server: FeedServer) -> None:
 
 
 def test_answered_pings_warn_of_nothing(server: FeedServer) -> None:
-    with running(server.uri, ws_ping_interval=0.02, ws_ping_timeout=5) as run:
+    with running(server.uri, ws_ping_interval=0.05, ws_ping_timeout=5) as run:
         server.client()
         wait_until(lambda: server.pings >= 5)
 

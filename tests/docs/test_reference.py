@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 import pytest
+from pydantic import ValidationError
 
 from api import create_app
 from cli.main import COMMANDS, main
@@ -70,11 +71,19 @@ def test_written_bounds_are_those_in_force(name: str) -> None:
         assert quoted(written) == known["enum"]
     elif "maximum" in known:
         above = re.fullmatch(r"above ([\d.e]+), to ([\d.e]+)", written)
-        within = re.fullmatch(r"([\d.e]+) to ([\d.e]+)", written)
+        within = re.fullmatch(r"(?:0, or )?([\d.e]+) to ([\d.e]+)", written)
         found = above or within
         assert found, written
-        lowest = known["exclusiveMinimum" if above else "minimum"]
-        assert (float(found[1]), float(found[2])) == (lowest, known["maximum"])
+        low, high = float(found[1]), float(found[2])
+        assert high == known["maximum"]
+        if written.startswith("0, or "):
+            assert known["minimum"] == 0
+            taken = Settings.model_validate({name.lower(): low})
+            assert getattr(taken, name.lower()) == low
+            with pytest.raises(ValidationError):
+                Settings.model_validate({name.lower(): 0.99 * low})
+        else:
+            assert low == known["exclusiveMinimum" if above else "minimum"]
 
 
 @pytest.mark.parametrize("name", NAMES)
