@@ -14,13 +14,15 @@ from typing import Final
 
 import psycopg
 
+from settings.masking import cut
+
 _TEXT_LIMIT: Final = 300
 
 
 def one_line(error: BaseException) -> str:
     """Give an error's text as one line of at most 300 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text[:_TEXT_LIMIT]
+    return cut(text, _TEXT_LIMIT)
 
 
 class DatabaseError(Exception):

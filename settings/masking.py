@@ -6,12 +6,14 @@ Guarantees: what is not known to be harmless is masked. So a parameter that libp
 masked, and so is an option of the server, a query value, a fragment, or a text that nobody can
 read. `mask_dsn` and `mask_url` are for addresses as such; `texts_of_dsn`, `texts_of_url` and
 `texts_of_header` list what has to be taken out of other people's texts, which `hide` does.
-Not guaranteed: that a secret is found in a text once it has been cut, re-encoded in Base64 or
-wrapped; `hide_cut` finds one that is cut off at the end.
+A text that we cut, with `cut`, ends in `CUT`: `hide` looks for the beginning of a secret there.
+Not guaranteed: that a secret is found in a text that others have cut or wrapped; `hide_cut` finds
+one that is cut off at the end.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -32,10 +34,13 @@ import pydantic
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 MASK: Final = "***"
 SHORTEST_SECRET: Final = 4
+CUT: Final = "..."
+"""At the end of a text that was cut."""
+_CUTS: Final = re.compile(r"""(["']?\.\.\.)""")
 """Shorter secrets are not taken out of texts: they occur in ordinary words and figures."""
 Shown = str | int | float | bool | None
 
@@ -333,12 +338,26 @@ def spelled(found: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(forms, key=lambda text: (-len(text), text)))
 
 
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """Mask secrets, as `spelled` gives them, wherever they stand in a text."""
+def cut(text: str, limit: int) -> str:
+    """Shorten a text to `limit` characters, so that no piece of a secret outlives its masking."""
+    return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
+
+
+def hide(text: str, secrets: Collection[str]) -> str:
+    """Mask secrets, as `spelled` gives them, wherever they stand in a text, and where `cut` cut."""
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, MASK)
-    return text
+    return _hide_before_cuts(text, secrets) if CUT in text else text
+
+
+def _hide_before_cuts(text: str, secrets: Collection[str]) -> str:
+    *pieces, end = _CUTS.split(text)
+    for place in range(0, len(pieces), 2):
+        longest = max((_overlap(pieces[place], secret) for secret in secrets), default=0)
+        if longest:
+            pieces[place] = f"{pieces[place][:-longest]}{MASK}"
+    return "".join(pieces) + end
 
 
 def hide_cut(text: str, secrets: tuple[str, ...]) -> str:
@@ -367,4 +386,7 @@ def _forms(text: str) -> set[str]:
     }
     in_lower_case = {re.sub("%..", lambda found: found[0].lower(), form) for form in encoded}
     quoted = {repr(text)[1:-1], json.dumps(text)[1:-1], html.escape(text)}
-    return {text} | encoded | in_lower_case | quoted
+    # As the header `Authorization: Basic` has it.
+    octets = text.encode("utf-8", "surrogatepass")
+    in_base64 = {base64.b64encode(octets).decode(), base64.urlsafe_b64encode(octets).decode()}
+    return {text} | encoded | in_lower_case | quoted | in_base64

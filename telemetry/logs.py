@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 _QUIET: Final = (
     "pykka", "yoyo", "waitress", "urllib3", "websocket", "websockets", "psycopg", "werkzeug",
 )  # fmt: skip
-_CONTROLS: Final = {
-    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
-}
+_LAYOUT: Final = frozenset("\n\t")
+"""Of tracebacks."""
 
 
 class _LimitFilter(logging.Filter):
@@ -144,8 +143,17 @@ def _masking_line(redactor: Redactor, encoding: str) -> structlog.typing.Process
 
 
 def _harmless(value: object) -> object:
-    """Spell out control characters, with which a coin's name could rewrite a terminal."""
-    return value.translate(_CONTROLS) if isinstance(value, str) else value
+    """Spell out what does not print: a coin's name could rewrite a terminal, or turn a line round.
+
+    Also what turns the direction of writing (U+202E), and blanks that look like nothing.
+    """
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() or c in _LAYOUT else _spelled_out(c) for c in value)
+
+
+def _spelled_out(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def _say_suppressed(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -496,6 +496,22 @@ def test_name_of_a_coin_cannot_write_to_the_terminal() -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "character", ["\u202e", "\u2066", "\u200b", "\u00a0", "\u3000", "\u2028", "\U000e0041", "\x9b"]
+)
+def test_what_does_not_print_is_spelled_out_for_people(character: str) -> None:
+    log, stream = lines(log_format="console")
+
+    log.info(
+        "coin_seen", name=f"gnp.{character}live", list=[character], symbol="\u6771\u4eac \U0001f680"
+    )
+
+    shown = stream.getvalue()
+    assert character not in shown
+    assert shown.count(character.encode("unicode_escape").decode()) == 2
+    assert "\u6771\u4eac \U0001f680" in shown
+
+
 def test_lone_surrogate_does_not_stop_the_line() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from settings.masking import cut
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CAPACITY: Final = 1_000
+_LINE_LIMIT: Final = 500
 _TEXT_LIMIT: Final = 8_192
 
 
@@ -106,9 +109,14 @@ class DeadLetters:
 
 def describe(error: BaseException) -> str:
     """Name an error in one bounded line."""
-    return f"{type(error).__name__}: {error}"[:500]
+    return cut(f"{type(error).__name__}: {error}", _LINE_LIMIT)
 
 
 def traceback_of(error: BaseException) -> str:
     """Give the traceback as text: its end, bounded, without the values of variables."""
-    return "".join(traceback.format_exception(error))[-_TEXT_LIMIT:]
+    text = "".join(traceback.format_exception(error))
+    if len(text) <= _TEXT_LIMIT:
+        return text
+    # Whole lines: the end of a secret, cut off from its beginning, would not be found.
+    whole = text[-_TEXT_LIMIT:].partition("\n")[2]
+    return whole or cut(text.splitlines()[-1], _TEXT_LIMIT)

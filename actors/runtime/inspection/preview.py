@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from settings.masking import CUT, cut
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
@@ -23,7 +25,6 @@ _TEXT_CHARS: Final = 120
 _DEPTH: Final = 5
 _INT_BITS: Final = 256
 """Longer integers are no figures of ours, and slow to spell."""
-_CUT: Final = "..."
 
 
 def summary_of(value: Any, limit: int = SUMMARY_CHARS, *, values: bool = False) -> str:
@@ -38,7 +39,7 @@ def summary_of(value: Any, limit: int = SUMMARY_CHARS, *, values: bool = False) 
     left = limit
     for piece in _pieces(value, _DEPTH, values):
         if len(piece) > left:
-            return ("".join(parts) + piece)[: limit - len(_CUT)] + _CUT
+            return cut("".join(parts) + piece, limit)
         parts.append(piece)
         left -= len(piece)
     return "".join(parts)
@@ -53,11 +54,11 @@ def _pieces(value: Any, depth: int, values: bool) -> Iterator[str]:
         case int():
             yield repr(value) if value.bit_length() <= _INT_BITS else "a very long integer"
         case str():
-            yield repr(value[:_TEXT_CHARS]) + (_CUT if len(value) > _TEXT_CHARS else "")
+            yield repr(value[:_TEXT_CHARS]) + (CUT if len(value) > _TEXT_CHARS else "")
         case bytes() | bytearray() | memoryview():
             yield f"{len(value)} bytes"
         case msgspec.Struct() | tuple() | list() | dict() | set() | frozenset() if depth == 0:
-            yield _CUT
+            yield CUT
         case msgspec.Struct():
             yield from _struct(value, depth - 1, values)
         case dict():
