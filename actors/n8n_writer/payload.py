@@ -17,6 +17,9 @@ SOURCE: Final = "pump_find_backend"
 MAX_URL_CHARACTERS: Final = 8_000
 """With GET the batch stands in the address, which many servers cut at 8 KiB."""
 
+_TRAPS: Final = frozenset({"__proto__", "constructor", "prototype"})
+"""Names that change all objects of a JavaScript program that copies them; no coin needs them."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -111,7 +114,12 @@ def coin_fields(coin: Coin) -> dict[str, object]:
 def _frame_fields(coin: Coin) -> dict[str, object]:
     # NaN, Infinity and 1e999 are not JSON, and n8n would refuse the whole batch for one of them.
     try:
-        fields = json.loads(coin.frame, parse_constant=lambda _: None, parse_float=_finite)
+        fields = json.loads(
+            coin.frame,
+            parse_constant=lambda _: None,
+            parse_float=_finite,
+            object_pairs_hook=_without_traps,
+        )
         # Python reads a little deeper than it writes; what stands here is written deeper still.
         json.dumps([[[[[[[[fields]]]]]]]], allow_nan=False)
     except (ValueError, RecursionError):
@@ -119,6 +127,10 @@ def _frame_fields(coin: Coin) -> dict[str, object]:
     if isinstance(fields, dict):
         return fields
     return {"mint": coin.mint, "name": coin.name, "symbol": coin.symbol, "uri": coin.uri}
+
+
+def _without_traps(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    return {name: value for name, value in pairs if name not in _TRAPS}
 
 
 def _finite(text: str) -> float | None:

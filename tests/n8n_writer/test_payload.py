@@ -73,6 +73,16 @@ def test_unreadable_frame_is_replaced_by_what_is_known_of_the_coin(frame: bytes)
     assert (fields["mint"], fields["name"], fields["symbol"]) == ("MintA", "Alpha", "ALP")
 
 
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "prototype", "\\u005f_proto__"])
+def test_name_that_is_a_trap_in_javascript_is_left_out_at_any_depth(name: str) -> None:
+    text = f'{{"{name}":{{"polluted":1}},"mint":"MintA","deep":[{{"{name}":2,"name":"kept"}}]}}'
+
+    fields = coin_fields(coin(frame=text.encode()))
+
+    assert "polluted" not in json.dumps(fields)
+    assert (fields["mint"], fields["deep"]) == ("MintA", [{"name": "kept"}])
+
+
 def test_numbers_that_json_does_not_know_become_null() -> None:
     frame = b'{"a":NaN,"b":-Infinity,"c":1e999,"d":1}'
     request = build_request(batch(frame=frame), "POST", URL, None)
