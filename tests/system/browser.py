@@ -23,7 +23,7 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     # Whatever a page asks of another machine fails, and is seen to fail.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1, EXCLUDE 127.0.0.2",
 )
 
 
