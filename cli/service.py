@@ -27,6 +27,7 @@ from settings import (
     secret_values,
     sources,
 )
+from settings.private_files import check_folder
 from settings.store import SettingsStore
 from supervisor import EXIT_BAD_CONFIGURATION, EXIT_GAVE_UP, CannotStart, Service
 from telemetry import Redactor, configure_logging
@@ -43,6 +44,8 @@ ENV_FILE: Final = Path(".env")
 @click.option("--demo", is_flag=True, help="Bring what is missing: a market, a webhook receiver.")
 def run(*, demo: bool) -> None:
     """Run the service until SIGTERM or Ctrl-C; a second signal ends it at once."""
+    # Files get modes of their own; this is for folders above STATE_DIR, and for what others make.
+    os.umask(os.umask(0o077) | 0o022)
     environ = dict(os.environ)
     current: list[Service] = []
     _obey_signals(current)
@@ -139,6 +142,8 @@ def _settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings: environment, `.env`, and what was changed while the service ran."""
     try:
         given = load(environ, ENV_FILE)
+        # Before anything in there is believed.
+        check_folder(given.state_dir)
         return load(environ, ENV_FILE, SettingsStore(given.state_dir).load())
     except SettingsError as error:
         click.echo(f"mintwatch: the configuration cannot be used.\n{error}", err=True)

@@ -14,6 +14,7 @@ from settings.conflicts import conflicts, doubts
 from settings.destinations import stray_secrets
 from settings.errors import SettingsError, default_of, mistake
 from settings.model import NAMES, Settings, suggest
+from settings.private_files import refusal_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +103,9 @@ def _is_known(name: str) -> bool:
 
 
 def _read_env_file(path: Path, findings: _Findings) -> dict[str, str]:
+    if refusal := refusal_of_file(path):
+        findings.errors.append(f"{refusal}.")
+        return {}
     try:
         with path.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))

@@ -31,7 +31,9 @@ def take_state_dir(folder: Path) -> TextIO:
     """
     # As root, PostgreSQL runs as somebody else, who must be able to walk through.
     folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    lock = (folder / "lock").open("a+")
+    # Not through a link: what is written into the lock would be written elsewhere.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock = os.fdopen(os.open(folder / "lock", flags, 0o600), "a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
