@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import psycopg
@@ -30,7 +31,8 @@ def connection_string(
     Sessions run in UTC and speak UTF-8, whatever PGCLIENTENCODING, the role or the string say. A
     dead peer is noticed within about a minute (keep-alive, TCP user timeout). What the given string
     sets itself (`connect_timeout`, `application_name`, keep-alive) stays; its `options` come last
-    and win.
+    and win. The password is the string's own, never that of a file or the environment, and goes in
+    clear to nobody but a server with `sslmode=verify-full`, unless the string sets `require_auth`.
 
     Args:
         dsn: URL or `key=value` pairs.
@@ -48,6 +50,10 @@ def connection_string(
         " -c timezone=UTC -c client_min_messages=warning -c extra_float_digits=1"
     )
     defaults = {
+        # The password is the string's own: an empty one keeps PGPASSWORD out, no file ~/.pgpass.
+        "password": "",
+        "passfile": os.devnull,
+        "require_auth": _authentication(given),
         "application_name": application_name,
         "connect_timeout": str(CONNECT_TIMEOUT_S),
         "keepalives_idle": "30",
@@ -57,6 +63,14 @@ def connection_string(
     }
     options = f"{ours} {given.get('options', '')}".rstrip()
     return make_conninfo(**{**defaults, **given, "options": options, "client_encoding": "UTF8"})
+
+
+def _authentication(given: dict[str, str]) -> str:
+    """Say how we let a server ask who we are: never for the password in clear.
+
+    But to one whose certificate and name were checked, which is how clouds and directories do it.
+    """
+    return "" if given.get("sslmode") == "verify-full" else "!password"
 
 
 def connect(

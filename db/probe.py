@@ -1,4 +1,8 @@
-"""Trying a database before it is used: one connection, one question."""
+"""Trying a database before it is used: one connection, one question.
+
+Whoever may name databases is told whether one can be used, and not why: else he could look round
+with it, for files, open ports and what servers nearby say. The log has the cause.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import threading
 from typing import Final
 
 import psycopg
+import structlog
 
-from db.errors import DsnError
+from db.errors import DsnError, one_line
 from db.pool import connect
 from settings.masking import hide, mask_dsn, spelled, texts_of_dsn
+
+_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger("mintwatch")
 
 PROBE_S: Final = 10.0
 """A name lookup has no time limit of ours; whoever asks does not wait for longer than this."""
@@ -40,10 +47,13 @@ def _trouble(dsn: str) -> str | None:
     except DsnError as error:
         return str(error)
     except psycopg.Error as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         # The server may quote what the DSN asks for, and the logs do not know this one yet.
-        cause = hide(cause, spelled(texts_of_dsn(dsn)))
-        return f"{mask_dsn(dsn)} cannot be used ({cause}): correct it, or start that database."
+        cause = hide(one_line(error), spelled(texts_of_dsn(dsn)))
+        _log.warning("database_not_taken", database=mask_dsn(dsn), error=cause)
+        return (
+            f"{mask_dsn(dsn)} cannot be used: it is not reached, does not take this login, or has "
+            "no such database; the service's log has its words. Correct it, or start that database."
+        )
     if row is None or not row[0]:
         return f"{mask_dsn(dsn)} lets this user make no tables: GRANT CREATE on its schema."
     return None

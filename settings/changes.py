@@ -9,6 +9,7 @@ import pydantic
 from settings.changeable import wanted_changes
 from settings.conflicts import conflicts, doubts
 from settings.destinations import refused_changes
+from settings.dsn_rules import refused_dsn
 from settings.errors import SettingsError, mistake
 from settings.masking import Shown, shown
 from settings.model import Settings
@@ -50,6 +51,8 @@ def changed(
     now = [name for name in good if changes[name] is not None]
     earlier = {name for name, source in new.sources.items() if source == CHANGES}.difference(now)
     errors += refused_changes(settings, new, environ_base, now, earlier)
+    if "db_dsn" in now and (refusal := refused_dsn(new.db_dsn)):
+        errors.append(refusal)
     if errors:
         raise SettingsError(errors)
     new = new.with_warnings(doubts(new))

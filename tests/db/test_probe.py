@@ -41,6 +41,21 @@ def test_user_who_may_make_no_tables_is_told_what_is_missing(empty_dsn: str) -> 
     assert "GRANT CREATE" in said
 
 
+def test_answer_says_nothing_of_ports_files_and_servers(empty_dsn: str) -> None:
+    with socket.socket() as nobody, socket.create_server(("127.0.0.1", 0)) as silent:
+        nobody.bind(("127.0.0.1", 0))
+        places = [
+            f"postgresql://u:w@127.0.0.1:{nobody.getsockname()[1]}/d",
+            psycopg.conninfo.make_conninfo(empty_dsn, dbname="there_is_none"),
+            psycopg.conninfo.make_conninfo(empty_dsn, user="there_is_none"),
+            "host=no.such.host.invalid user=u",
+            f"host=127.0.0.1 port={silent.getsockname()[1]} connect_timeout=2 user=u",
+        ]
+        said = [try_database(dsn) for dsn in places]
+    assert len({str(sentence).partition(" cannot be used: ")[2] for sentence in said}) == 1
+    assert None not in said
+
+
 @pytest.mark.parametrize("dsn", ["", "no dsn", "postgresql://[broken"])
 def test_text_that_is_no_dsn_is_refused(dsn: str) -> None:
     assert try_database(dsn) is not None
