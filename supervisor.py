@@ -34,6 +34,7 @@ from actors.runtime import ArrivalClock, CrashReports, System
 from actors.runtime.clocks import STEP_US
 from actors.supervisor.letter_file import DeadLetterFile
 from api import ApiServer, HostNotUsable, NotAnswered, PortInUse, create_app
+from api.database import QUERIES
 from db import create_pool
 from db.errors import DatabaseError, MigrationError
 from db.keeper import DatabaseKeeper
@@ -244,7 +245,7 @@ class Service:
 
     def _serve_api(self, system: System, dsn: str) -> int:
         pool = create_pool(
-            dsn, max_size=4, statement_timeout_s=5.0, application_name="mintwatch api"
+            dsn, max_size=QUERIES + 1, statement_timeout_s=5.0, application_name="mintwatch api"
         )
         self._stack.callback(pool.close)
         pool.open(wait=False)

@@ -6,7 +6,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.routing import BaseConverter
@@ -126,13 +126,20 @@ def create_app(
 
 def _counting(telemetry: Telemetry) -> Callable[[Response], Response]:
     def count(answer: Response) -> Response:
-        # The rule, not the path: paths hold mints.
-        rule = "unmatched" if request.url_rule is None else request.url_rule.rule
-        route = rule.replace("<text:", "{").replace("<", "{").replace(">", "}")
-        telemetry.api_requests.labels(route=route, status=str(answer.status_code)).inc()
+        telemetry.api_requests.labels(route=_route(), status=str(answer.status_code)).inc()
         return answer
 
     return count
+
+
+def _route() -> str:
+    """Name the present request's route: one of a fixed set, whatever the request holds."""
+    if g.get("is_refused", False):
+        # One name for all routes: otherwise those who may not call could make a series of each.
+        return "refused"
+    # The rule, not the path: paths hold mints.
+    rule = "unmatched" if request.url_rule is None else request.url_rule.rule
+    return rule.replace("<text:", "{").replace("<", "{").replace(">", "}")
 
 
 def _security(settings: Settings) -> dict[str, Any]:

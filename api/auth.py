@@ -6,7 +6,7 @@ import hmac
 import re
 from typing import TYPE_CHECKING, Final
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from api.problems import problem
 from settings import is_loopback
@@ -57,11 +57,14 @@ def token_fits(header: str | None, token: str) -> bool:
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Make the application check each request and harden each answer."""
+    """Make the application check each request and harden each answer.
+
+    `g.is_refused` says afterwards whether the request was refused before its route was reached.
+    """
     allowed = frozenset(settings.api_allowed_hosts)
     token = None if settings.api_token is None else settings.api_token.get_secret_value()
 
-    def check() -> Response | None:
+    def refused() -> Response | None:
         if request.content_length is not None and request.content_length > BODY_LIMIT:
             return problem(413, "The body is larger than 64 KiB: send a smaller one.")
         if request.path not in _CHEAP and _asked_by_another_page():
@@ -77,6 +80,11 @@ def register(app: Flask, settings: Settings) -> None:
         if token is not None and not token_fits(request.headers.get("Authorization"), token):
             return _unauthorised()
         return _check_body()
+
+    def check() -> Response | None:
+        answer = refused()
+        g.is_refused = answer is not None
+        return answer
 
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.before_request(check)

@@ -8,20 +8,26 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from waitress import create_server, wasyncore  # type: ignore[import-untyped]  # has no types
+from waitress import wasyncore  # type: ignore[import-untyped]  # has no types
+from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
+from waitress.server import TcpWSGIServer  # type: ignore[import-untyped]
 
 from api.auth import BODY_LIMIT
 from api.connections import CONNECTIONS, REQUEST_SECONDS, Channel, look_after
-from api.services import STREAMS, end_long_work
+from api.lanes import RequestLanes
+from api.services import end_long_work
 
 if TYPE_CHECKING:
     from flask import Flask
 
-THREADS: Final = STREAMS + 8
-"""Each event stream keeps one; the others answer health and metrics also when all are taken."""
 IDLE_SECONDS: Final = 30
 """How long a connection may be idle before it is closed."""
 HEADER_LIMIT: Final = 16 * 1024
+WRITE_AHEAD_BYTES: Final = 4 << 20
+"""An answer made piece by piece waits while its client has left this much unread."""
+KERNEL_BYTES: Final = 64 * 1024
+"""What the kernel keeps of an answer that is not read; Linux takes twice that."""
+_ACCEPTED_AT_ONCE: Final = 32
 _LOOK_SECONDS: Final = 1.0
 _FLUSH_LOOK_SECONDS: Final = 0.05
 
@@ -46,6 +52,22 @@ class HostNotUsable(Exception):  # noqa: N818 - it names what is wrong
             f"The API cannot listen on port {port} of {host} ({reason}): set API_HOST to an "
             "address of this machine, such as 127.0.0.1, and API_PORT to one above 1023."
         )
+
+
+class HttpListener(TcpWSGIServer):  # type: ignore[misc]  # its base has no types
+    """Takes connections, many in each round of the loop, so that a flood of them queues nobody."""
+
+    channel_class = Channel
+
+    def handle_accept(self) -> None:
+        """Take what waits, as long as there is room."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            before = len(self._map)
+            if before >= self.adj.connection_limit:
+                return
+            super().handle_accept()
+            if len(self._map) == before:
+                return
 
 
 class ApiServer:
@@ -83,22 +105,15 @@ class ApiServer:
         """
         listener = _listen(self._host, self._port)
         self._port = int(listener.getsockname()[1])
-        self._server = create_server(
+        self._server = HttpListener(
             self._app,
-            map=self._sockets,
-            sockets=[listener],
-            threads=THREADS,
-            # The listener and the loop's trigger count as well.
-            connection_limit=CONNECTIONS + 2,
-            channel_timeout=IDLE_SECONDS,
-            cleanup_interval=IDLE_SECONDS // 3,
-            max_request_body_size=BODY_LIMIT,
-            max_request_header_size=HEADER_LIMIT,
-            clear_untrusted_proxy_headers=True,
-            expose_tracebacks=False,
-            ident=None,
+            self._sockets,
+            _sock=listener,
+            dispatcher=RequestLanes(),
+            adj=_adjustments(listener),
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+            bind_socket=False,
         )
-        self._server.channel_class = Channel
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
@@ -124,20 +139,48 @@ class ApiServer:
     def _serve(self) -> None:
         while not self._stopping.is_set():
             self._look(_LOOK_SECONDS)
-            look_after(
-                self._server.active_channels.values(), time.monotonic(), self._request_seconds
-            )
+            for channel in self._channels():
+                channel.go_on()
+            self._end_slow_ones()
         while self._unsent() and time.monotonic() < self._flush_until_s:
             self._look(_FLUSH_LOOK_SECONDS)
+            self._end_slow_ones()
         # Not before: the wake-up would go to a closed file, or to another one of its number.
         self._woken.wait()
         wasyncore.close_all(self._sockets, ignore_all=True)
+
+    def _channels(self) -> tuple[Channel, ...]:
+        return tuple(self._server.active_channels.values())
+
+    def _end_slow_ones(self) -> None:
+        channels = self._channels()
+        look_after(channels, time.monotonic(), self._request_seconds)
+        for channel in channels:
+            if channel.will_close:
+                # Waitress itself would wait until the client takes something.
+                channel.cut_off()
 
     def _look(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
 
     def _unsent(self) -> bool:
-        return any(channel.total_outbufs_len for channel in self._server.active_channels.values())
+        return any(channel.total_outbufs_len for channel in self._channels())
+
+
+def _adjustments(listener: socket.socket) -> Any:
+    return Adjustments(
+        sockets=[listener],
+        # The listener and the loop's trigger count as well.
+        connection_limit=CONNECTIONS + 2,
+        channel_timeout=IDLE_SECONDS,
+        cleanup_interval=IDLE_SECONDS // 3,
+        max_request_body_size=BODY_LIMIT,
+        max_request_header_size=HEADER_LIMIT,
+        outbuf_high_watermark=WRITE_AHEAD_BYTES,
+        clear_untrusted_proxy_headers=True,
+        expose_tracebacks=False,
+        ident=None,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -149,6 +192,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         listener.bind(address)
         listener.listen(CONNECTIONS)
     except OSError as error:

@@ -126,7 +126,7 @@ class LiveReader:
             return
         self._poller.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
         # What still comes was asked not to be read: it is not counted as received.
-        session.read(self._slice_clock())
+        session.read(self._slice_clock(), self._context.monotonic_s())
         if session.lost is not None or self._context.monotonic_s() >= self._close_deadline_s:
             session.close()
             self._session = None
@@ -149,7 +149,8 @@ class LiveReader:
         self._send_due(session)
         if not session.has_buffered:
             self._poller.wait(LONGEST_WAIT_S, session.fileno(), for_writing=session.has_unsent)
-        frames = self._pipeline.stamped(session.read(self._slice_clock()))
+        read = session.read(self._slice_clock(), self._context.monotonic_s())
+        frames = self._pipeline.stamped(read)
         if frames:
             self._take(frames)
         if session.lost is not None:

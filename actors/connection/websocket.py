@@ -3,8 +3,9 @@
 Purpose: frames in and calls out without ever blocking the actor.
 Guarantees: reading and writing return at once; a frame that has come in part is kept until the
 rest is there; a frame, or a message in several frames, never takes more than 16 MiB; what is to be
-sent is bounded by 8 MiB; no reason for a loss holds a secret; a failed or abandoned attempt leaves
-no open socket.
+sent is bounded by 8 MiB; frames without data are borne up to 100 a second, and the answer to the
+upgrade up to a bound in bytes and time; no reason for a loss holds a secret; a failed or abandoned
+attempt leaves no open socket.
 Not guaranteed: that the thread of an abandoned attempt ends soon (a name lookup cannot be
 interrupted); there are at most 3 of them.
 Relies on websocket-client 1.9.2: its `recv_frame` takes its bytes from `frame_buffer.recv`, passes
@@ -30,6 +31,8 @@ from websocket import ABNF
 
 from actors.connection.address import SessionLostError
 from actors.connection.decoder import MAX_FRAME_BYTES
+from actors.connection.empty_frames import SMALL_PART_BYTES, EmptyFrameLimit
+from actors.connection.upgrade import BoundedWebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +43,6 @@ MAX_SLICE_FRAMES: Final = 1_024
 READ_BYTES: Final = 256 * 1024
 _TEXT: Final = 0x80 | ABNF.OPCODE_TEXT
 """First byte of a text in one frame."""
-_MASKED: Final = 0x80
 _TWO_BYTES: Final = 126
 """A length up to here stands in the second byte; this one says that it stands in the next two."""
 MAX_OUTGOING_BYTES: Final = 8 * 1024 * 1024
@@ -78,8 +80,10 @@ class WebSocketSession:
         self._is_dry = True
         """Nothing can be cut out of `_in` before more is read."""
         ws.frame_buffer.recv = self._take
-        self._parts: list[bytes] = []
-        self._parts_bytes = 0
+        self._parts: bytearray | None = None
+        """What has come of a message in several frames; None: of none."""
+        self._empty_frames = EmptyFrameLimit()
+        self._now_s = 0.0
         self.lost: str | None = None
         self.has_pong = False
 
@@ -99,12 +103,14 @@ class WebSocketSession:
         """Whether something waits for the socket to take it."""
         return bool(self._out)
 
-    def read(self, go_on: Callable[[], bool]) -> list[bytes]:
+    def read(self, go_on: Callable[[], bool], now_s: float) -> list[bytes]:
         """Read messages until the socket is dry, 1,024 are there, or `go_on` says no.
 
-        Pings are answered, pongs noted. Sets `lost` when nothing can follow.
+        Pings are answered, pongs noted. Sets `lost` when nothing can follow. `now_s` is of a clock
+        that only goes forward: frames without data are counted a second.
         """
         messages: list[bytes] = []
+        self._now_s = now_s
         try:
             while self.lost is None and len(messages) < MAX_SLICE_FRAMES and go_on():
                 if self._is_dry:
@@ -134,7 +140,7 @@ class WebSocketSession:
     def _understand(self, messages: list[bytes]) -> None:
         """Add the messages that `_in` holds, up to the bound; dry when only part of one is left."""
         while len(messages) < MAX_SLICE_FRAMES:
-            if not self._is_in_library and not self._parts and self._cut_texts(messages):
+            if not self._is_in_library and self._parts is None and self._cut_texts(messages):
                 return
             self._is_in_library = True
             try:
@@ -158,7 +164,8 @@ class WebSocketSession:
                     self._is_dry = True
                     return True
                 size = data[position + 1]
-                if data[position] != _TEXT or size & _MASKED or size > _TWO_BYTES:
+                # Neither empty, nor masked, nor of a length that needs eight bytes.
+                if data[position] != _TEXT or not 0 < size <= _TWO_BYTES:
                     return False
                 begin = position + 2
                 if size == _TWO_BYTES:
@@ -235,29 +242,33 @@ class WebSocketSession:
             case ABNF.OPCODE_TEXT | ABNF.OPCODE_BINARY | ABNF.OPCODE_CONT:
                 return self._assemble(frame)
             case ABNF.OPCODE_PING:
+                self._empty_frames.add(self._now_s)
                 self._answer_ping(frame.data)
             case ABNF.OPCODE_PONG:
+                self._empty_frames.add(self._now_s)
                 self.has_pong = True
             case _:
                 self._answer_close(frame.data)
         return None
 
     def _assemble(self, frame: Any) -> bytes | None:
-        if bool(self._parts) != (frame.opcode == ABNF.OPCODE_CONT):
+        parts = self._parts
+        if (parts is not None) != (frame.opcode == ABNF.OPCODE_CONT):
             raise SessionLostError("the server mixed the parts of two messages")
         data = bytes(frame.data)
-        if frame.fin and not self._parts:
-            return data
-        self._parts.append(data)
-        self._parts_bytes += len(data)
-        if self._parts_bytes > MAX_FRAME_BYTES:
-            raise SessionLostError(_too_large(self._parts_bytes))
+        if (not frame.fin and len(data) < SMALL_PART_BYTES) or not (data or parts):
+            self._empty_frames.add(self._now_s)
+        if parts is None:
+            if frame.fin:
+                return data
+            parts = self._parts = bytearray()
+        parts += data
+        if len(parts) > MAX_FRAME_BYTES:
+            raise SessionLostError(_too_large(len(parts)))
         if not frame.fin:
             return None
-        message = b"".join(self._parts)
-        self._parts.clear()
-        self._parts_bytes = 0
-        return message
+        self._parts = None
+        return bytes(parts)
 
     def _answer_ping(self, data: bytes) -> None:
         if len(data) > _PING_BYTES:
@@ -287,7 +298,7 @@ class Dial:
 
     Args:
         address: where to.
-        timeout_s: bound of each step (lookup excluded): connect, TLS, every read of the answer.
+        timeout_s: bound of each step (lookup excluded): connect, TLS, the whole answer.
         make_context: makes the TLS context; the default one verifies the certificate and the name.
         done: called from the attempt's thread once `outcome` has something to give.
     """
@@ -347,7 +358,7 @@ class Dial:
 
     def _connect(self) -> WebSocketSession:
         options = {"context": self._make_context()} if self._address.is_tls else {}
-        ws: Any = websocket.WebSocket(
+        ws: Any = BoundedWebSocket(
             sslopt=options, enable_multithread=False, skip_utf8_validation=True
         )
         _bound_frames(ws)
