@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -15,7 +16,7 @@ from settings.changeable import FIXED, RESTARTS
 from settings.model import NAMES, Settings
 from telemetry import Labelled, Telemetry
 from tests.api.fakes import FakeSupervisor, settings_of
-from tests.docs.pages import PAGES, page, quoted, relative, rows
+from tests.docs.pages import PAGES, ROOT, page, quoted, relative, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,3 +233,16 @@ def _row(attribute: str, telemetry: Telemetry) -> str:
     labels = ", ".join(f"`{label}`" for label in definition.labels)
     name = _exposed(telemetry, attribute)
     return f"| `{name}` | {definition.kind} | {labels} | {definition.text} |"
+
+
+# Packages.
+
+
+def test_every_package_has_a_reason_and_every_reason_a_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["embedded"], *extras["simulator"]]
+    text = page("docs/reference/dependencies.md")
+    named = re.findall(r"^\| `([a-z0-9-]+)` \|", text, re.MULTILINE)
+
+    assert sorted(named) == sorted({re.split(r"[\[<>=;~ ]", each)[0] for each in wanted})
