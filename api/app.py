@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Response, g, request
 from flask_openapi3.models.info import Info
@@ -44,11 +45,23 @@ if TYPE_CHECKING:
     from telemetry import Telemetry
 
 
+_HEXADECIMAL: Final = re.compile("~((?:[0-9a-f]{2})+)")
+
+
 class _AnyText(BaseConverter):
-    """The rest of a path, slashes included."""
+    """The rest of a path, slashes included.
+
+    `~` and hexadecimal digits stand for the characters that they are the codes of: so a text can be
+    named that a path cannot hold (`..`), or that ends as another path does (`x/why`).
+    """
 
     regex = ".+"
     part_isolating = False
+
+    def to_python(self, value: str) -> str:
+        """Give the text that a part of a path stands for."""
+        digits = _HEXADECIMAL.fullmatch(value)
+        return bytes.fromhex(digits[1]).decode("latin-1") if digits else value
 
 
 _NOUNS = (

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
-from urllib.parse import quote
 
 import click
 import requests
@@ -29,6 +29,8 @@ EXIT_BAD_CONFIGURATION: Final = 78
 _UNAUTHORISED: Final = 401
 _UNAUTHORISED_REMEDY: Final = "set API_TOKEN to the one it was started with"
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound to
+
+_PLAIN: Final = re.compile("[A-Za-z0-9:_-]+")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -172,8 +174,10 @@ def settings_of_caller() -> Settings:
 
 
 def quoted(text: str) -> str:
-    """Write a name so that it can be one part of a path."""
-    return quote(text, safe=":")
+    """Write a name so that it can be one part of a path, whatever it is."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return f"~{text.encode('latin-1', 'replace').hex()}"
 
 
 def _address(host: str, port: int) -> str:

@@ -6,11 +6,10 @@ import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import click
 
-from cli.client import asking
+from cli.client import asking, quoted
 from cli.output import as_json_option, say
 from cli.tables import plain
 
@@ -90,7 +89,7 @@ def trackers(client: Client, *, count: int, dry_run: bool, as_json: bool) -> Non
 @asking
 def mailbox(client: Client, *, name: str, capacity: int, dry_run: bool, as_json: bool) -> None:
     """Set how many events the mailbox of one actor takes, until the service ends."""
-    answer = _send(client, quote(name, safe=":"), {"mailbox_capacity": capacity}, dry_run=dry_run)
+    answer = _send(client, quoted(name), {"mailbox_capacity": capacity}, dry_run=dry_run)
     say(answer, _lines(answer), as_json=as_json)
 
 

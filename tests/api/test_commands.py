@@ -292,6 +292,17 @@ def test_tracker_is_shown_with_all_that_is_known(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("mint", ["..", "x/why", "a?b"])
+def test_mint_that_a_path_cannot_hold_is_asked_for_by_its_name(
+    run: Callable[..., Result], supervisor: FakeSupervisor, mint: str
+) -> None:
+    supervisor.replies[GetTimeline] = ()
+
+    run("why", mint)
+
+    assert [question.mint for question in supervisor.asked] == [mint]
+
+
 def test_why_is_a_line_for_each_note(
     run: Callable[..., Result], supervisor: FakeSupervisor
 ) -> None:

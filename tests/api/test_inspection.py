@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from actors.domain import Mint
 from actors.protocol.connection import RouteReport
 from actors.protocol.operator import (
     GetRecent,
@@ -21,6 +22,7 @@ from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.inspection.timeline import Note
 from actors.runtime.messages import TimerReport
 from api import create_app
+from cli.client import quoted
 from tests.api.fakes import MINT, NOON_US, TRACKED, actor, settings_of
 
 if TYPE_CHECKING:
@@ -360,7 +362,20 @@ def test_third_search_at_once_is_sent_away(
     assert answers == [(503, "2"), (200, None)]
 
 
-# Paths that end alike.
+# Names that a path cannot hold, and paths that end alike.
+
+
+@pytest.mark.parametrize(
+    "mint",
+    ["..", ".", "x/why", "x/tap", "a//b", "/", "?", "#", "%", "%2e%2e", "~", "~61", "\\", MINT],
+)
+def test_each_mint_can_be_addressed(
+    lonely: FlaskClient, supervisor: FakeSupervisor, mint: str
+) -> None:
+    lonely.get(f"/trackers/{quoted(mint)}")
+    lonely.get(f"/trackers/{quoted(mint)}/why")
+
+    assert supervisor.asked == [GetTracker(Mint(mint)), GetTimeline(Mint(mint))]
 
 
 @pytest.mark.parametrize(
