@@ -27,6 +27,10 @@ pytestmark = pytest.mark.timeout(150)
 DSN = "planted-dsn-p@ss/word"
 NEW_DSN = "planted-new-dsn-p@ss"
 API_KEY = "planted-api-key-4711"
+NEW_API_KEY = "planted-new-api-key-0042"
+FEED_TOKEN = "planted-feed-t0ken"
+FEED_FRAGMENT = "planted-feed-fragment"
+NEW_FEED_TOKEN = "planted-new-feed-t0ken"
 TOKEN = "planted-token-0815"
 HOOK_PASSWORD = "planted-hook-p@ss"
 HOOK_TOKEN = "planted-hook-token"
@@ -37,7 +41,7 @@ NEW_HEADER = "planted-new-header-value"
 REFUSED = "planted-in-a-refused-change"
 SECRETS = (
     DSN, NEW_DSN, API_KEY, TOKEN, HOOK_PASSWORD, HOOK_TOKEN, HEADER, NEW_HOOK_PASSWORD,
-    NEW_HOOK_TOKEN, NEW_HEADER, REFUSED,
+    NEW_HOOK_TOKEN, NEW_HEADER, REFUSED, NEW_API_KEY, FEED_TOKEN, FEED_FRAGMENT, NEW_FEED_TOKEN,
 )  # fmt: skip
 CLOSED = "http://planted-user:{password}@127.0.0.1:1/hook?token={token}"
 """Nobody listens there: what a library says of it holds the address."""
@@ -173,7 +177,7 @@ def test_no_secret_leaves_a_service_in_trouble(
         start_webhook() as receiver,
         Service(
             state,
-            WS_URI=market.uri,
+            WS_URI=f"{market.uri}?token={FEED_TOKEN}#{FEED_FRAGMENT}",
             PUMPPORTAL_API_KEY=API_KEY,
             DB_DSN=database,
             N8N_WEBHOOK_URL=receiver.url.replace("//", f"//u:{HOOK_PASSWORD.replace('@', '%40')}@")
@@ -197,7 +201,13 @@ def test_no_secret_leaves_a_service_in_trouble(
         service.wait_log("feed_away")
         interfaces.walk()
         moved = interfaces.ask(
-            "PUT", "/config", {"db_dsn": with_password(own_postgres.dsn("mintwatch"), NEW_DSN)}
+            "PUT",
+            "/config",
+            {
+                "db_dsn": with_password(own_postgres.dsn("mintwatch"), NEW_DSN),
+                "pumpportal_api_key": NEW_API_KEY,
+                "ws_uri": f"{market.uri}?token={NEW_FEED_TOKEN}",
+            },
         )
         assert moved.status_code == 200, moved.text
         service.wait_log("settings changed: db_dsn", 40)
@@ -209,7 +219,7 @@ def test_no_secret_leaves_a_service_in_trouble(
     assert interfaces.leaking == {}
     assert len({line.split()[1] for line in interfaces.asked}) > 25
     assert [sorted(change["changed"]) for change in history] == [
-        ["db_dsn"],
+        ["db_dsn", "pumpportal_api_key", "ws_uri"],
         ["n8n_auth_header", "n8n_webhook_url"],
     ]
     assert leaks(service.log.encode(), SECRETS) == []
@@ -218,5 +228,5 @@ def test_no_secret_leaves_a_service_in_trouble(
     assert leaking_files(state, SECRETS, but=["settings.json"]) == {}
     # The search would have found them: there they are meant to be.
     assert set(leaks(kept.read_bytes(), SECRETS)) == {
-        NEW_DSN, NEW_HOOK_PASSWORD, NEW_HOOK_TOKEN, NEW_HEADER,
+        NEW_DSN, NEW_HOOK_PASSWORD, NEW_HOOK_TOKEN, NEW_HEADER, NEW_API_KEY, NEW_FEED_TOKEN,
     }  # fmt: skip
