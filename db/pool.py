@@ -17,6 +17,8 @@ Pool = ConnectionPool[Connection]
 
 CONNECT_TIMEOUT_S: Final = 5
 _MAX_WAITING: Final = 200
+_NO_FILE: Final = f"{os.devnull}/none"
+"""There can be none: libpq warns of one that is there and no plain file, at each connection."""
 
 
 def connection_string(
@@ -52,7 +54,7 @@ def connection_string(
     defaults = {
         # The password is the string's own: an empty one keeps PGPASSWORD out, no file ~/.pgpass.
         "password": "",
-        "passfile": os.devnull,
+        "passfile": _NO_FILE,
         "require_auth": _authentication(given),
         "application_name": application_name,
         "connect_timeout": str(CONNECT_TIMEOUT_S),
