@@ -55,6 +55,11 @@ class CreatorBuy(Message, frozen=True):
 
     coin: Coin
 
+    @property
+    def drop_if_dead(self) -> bool:  # type: ignore[override]  # what it is to a type elsewhere
+        """Without a trade it only describes a coin, of which nobody asks when it has ended."""
+        return self.coin.buy is None
+
 
 class CoverageChanged(Message, frozen=True):
     """The connection knows since `at_us` that the mint's trades do, or do not, reach this machine.

@@ -331,6 +331,22 @@ def test_create_of_a_tracked_mint_goes_to_its_tracker_once(house: House) -> None
     assert house.places() == {"queued": 1, "duplicate": 1}
 
 
+@pytest.mark.parametrize(("has_buy", "letters"), [(True, 1), (False, 0)])
+def test_create_for_a_coin_that_ends_is_a_dead_letter_only_with_a_trade_of_its_own(
+    house: House, letters: int, *, has_buy: bool
+) -> None:
+    # Given a tracker that has not got round to the create when it ends
+    house.system.probe("tracker:MintA")
+    house.tell(RouteSwitched(A))
+    house.system._cells["tracker:MintA"].mailbox.hold()
+    house.receive(coin(with_buy=has_buy))
+
+    house.system.stop("tracker:MintA")
+
+    assert len(house.system.letters()) == letters
+    assert house.places() == ({"dead": 1} if has_buy else {})
+
+
 def test_create_repeated_after_the_hand_over_is_not_a_new_buy(house: House) -> None:
     tracker = house.system.probe("tracker:MintA")
     house.receive(coin())
