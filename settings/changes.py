@@ -50,7 +50,7 @@ def changed(
     new = new.with_sources(_sources(settings, good, back, environ_base))
     now = [name for name in good if changes[name] is not None]
     earlier = {name for name, source in new.sources.items() if source == CHANGES}.difference(now)
-    errors += refused_changes(settings, new, environ_base, now, earlier)
+    errors += refused_changes(settings, new, environ_base, changes, earlier)
     if "db_dsn" in now and (refusal := refused_dsn(new.db_dsn)):
         errors.append(refusal)
     if errors:

@@ -50,7 +50,7 @@ def refused_changes(
     before: Settings,
     after: Settings,
     environ_base: Mapping[str, str],
-    given: Collection[str],
+    changes: Mapping[str, object],
     changed_earlier: Collection[str],
 ) -> list[str]:
     """Say which secrets a change would send to another destination, a sentence each.
@@ -59,13 +59,15 @@ def refused_changes(
         before: The settings in force.
         after: The settings as they would be.
         environ_base: The texts that hold without any change, by setting name.
-        given: Attributes that the change gives a value to.
+        changes: The change by attribute; None gives a setting back to the environment. What it does
+            not name stays as it is, and goes where it goes already.
         changed_earlier: Attributes whose value comes from an earlier change.
     """
     errors: list[str] = []
     for bound in BOUND:
         goes_to = destination(getattr(after, bound.address))
-        if goes_to is None or bound.secret in given or getattr(after, bound.secret) is None:
+        is_looked_at = not changes.keys().isdisjoint(bound) and changes.get(bound.secret) is None
+        if goes_to is None or not is_looked_at or getattr(after, bound.secret) is None:
             continue
         if bound.secret in changed_earlier:
             home = destination(getattr(before, bound.address))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settings import Settings, SettingsError, changed, load, merged
+from settings import Secret, Settings, SettingsError, changed, load, merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +85,18 @@ def test_secret_of_an_earlier_change_stays_where_it_was_given() -> None:
     assert "https://second:443" in refusal({"n8n_webhook_url": None}, before)
     nowhere = change({"n8n_webhook_url": ""}, before)
     assert "give it again" in refusal({"n8n_webhook_url": "https://third/"}, nowhere)
+
+
+def test_change_of_something_else_does_not_look_at_what_is_in_force() -> None:
+    # As with the built-in market, whose address and key the service fills in by itself.
+    filled = {"ws_uri": "ws://127.0.0.1:7/", "pumpportal_api_key": Secret("built-in")}
+    before = load({}).with_values(filled, given_back=())
+
+    after = change({"batch_size": 20}, before, {})
+
+    assert (after.batch_size, after.ws_uri) == (20, "ws://127.0.0.1:7/")
+    with pytest.raises(SettingsError, match="PUMPPORTAL_API_KEY was given for"):
+        change({"ws_uri": "ws://127.0.0.1:8/"}, before, {})
 
 
 def test_header_for_which_there_was_no_webhook_is_given_with_the_webhook() -> None:

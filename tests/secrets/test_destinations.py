@@ -84,3 +84,15 @@ def test_header_and_key_do_not_follow_a_changed_address(dsn: str, tmp_path: Path
         assert b"POST /x" in listener.heard
         assert PLANTED.encode() not in listener.heard
         assert KEY.encode() not in listener.heard
+
+
+def test_settings_are_changed_under_the_built_in_market(dsn: str, tmp_path: Path) -> None:
+    with Service(tmp_path, FEED="simulator", DB_DSN=dsn) as service:
+        service.wait_ready()
+
+        changed = service.ask("PUT", "/config", {"batch_size": 20})
+        moved = service.ask("PUT", "/config", {"ws_uri": "ws://127.0.0.1:7/"})
+
+        assert changed.status_code == 200, changed.text
+        assert moved.status_code == 400
+        assert "PUMPPORTAL_API_KEY was given for" in moved.text
