@@ -169,8 +169,18 @@ def copied(postgres_server: PostgresServer, finished: Finished) -> Iterator[str]
 
 
 def some_row(dsn: str) -> Row:
-    """Choose a row with several trades, behind the first windows."""
-    found = [row for row in rows(dsn) if row.figures.num_buys > 1 and row.figures.num_sells > 0]
+    """Choose a row with several trades, behind the first windows and before the last one.
+
+    The last one may reach past the journal's end, where nothing can be said of a row without
+    trades.
+    """
+    every = rows(dsn)
+    last_us = max(row.end_us for row in every)
+    found = [
+        row
+        for row in every
+        if row.end_us < last_us and row.figures.num_buys > 1 and row.figures.num_sells > 0
+    ]
     return sorted(found, key=lambda row: row.start_us)[len(found) // 2]
 
 
