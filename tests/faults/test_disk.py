@@ -34,7 +34,7 @@ def test_time_goes_on_while_a_full_journal_keeps_the_feed_from_being_read(
 def small_disk(folder: Path, options: str) -> Iterator[None]:
     """Put a file system of its own under a folder; needs the right to mount one."""
     folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "mintwatch-test", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"{options},mode=0700", "mintwatch-test", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     assert done.returncode == 0, (
         f"this test mounts a small file system and could not ({done.stderr.strip()}); "
