@@ -64,7 +64,9 @@ def in_tracker(change: Callable[[Trade], Trade]) -> None:
     add, is_it = TrackerState.add, Once(HITS_TRADE)
 
     def wrong(state: TrackerState, trade: Trade) -> list[Effect]:
-        if state.settled and state.candle is not None and is_it():
+        # Its window has a row without it too: else the end of a coin soon after may excuse it.
+        window = state.windows.window
+        if state.settled and window is not None and trade.arrived_us < window.end_us and is_it():
             say(trade.mint, trade.arrived_us)
             return add(state, change(trade))
         return add(state, trade)
