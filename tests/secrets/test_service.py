@@ -12,6 +12,7 @@ import requests
 from psycopg.conninfo import make_conninfo
 
 from db.migrate import migrate
+from settings.model import Settings
 from simulator.process import start_simulator, start_webhook
 from tests.secrets.planted import leaking_files, leaks
 from tests.support.service import Service
@@ -145,6 +146,10 @@ def change_settings(interfaces: Interfaces) -> None:
     for body in refused:
         answer = interfaces.ask("PUT", "/config", body)
         assert answer.status_code == 400, (body, answer.text)
+    for name in Settings.model_fields:
+        for value in ([REFUSED], {"password": REFUSED}):
+            answer = interfaces.ask("PUT", "/config", {name: value})
+            assert answer.status_code == 400, (name, answer.text)
     for name in ("password", "sslpassword", "scram_client_key", "oauth_client_secret"):
         nobody_there = {"db_dsn": f"postgresql://u@127.0.0.1:1/d?{name}={REFUSED}"}
         interfaces.ask("PUT", "/config?dry_run=true", nobody_there)
