@@ -2,7 +2,8 @@
 
 Used by the migrations. Every function looks first and changes only what differs, inside the
 caller's transaction. None drops a column or a row: rows that stand in the way of a unique key move
-to a side table of the same columns.
+to a side table of the same columns. Views and the like on a column whose type changes are there
+again afterwards (`db.dependents`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
+
+from db.dependents import set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,20 +72,20 @@ def unconstrain(conn: Connection, table: str, names: Iterable[str]) -> None:
     rewrite the table and give another type to the scripts that read it.
     """
     found = _types(conn, table)
-    for name in names:
-        if found[name].startswith("numeric("):
-            _retype(conn, table, name, "numeric")
+    _retype(conn, table, {name: "numeric" for name in names if found[name].startswith("numeric(")})
 
 
 def ensure_time_zones(conn: Connection, table: str, names: Iterable[str]) -> None:
-    """Turn `timestamp` columns into `timestamptz`, read as UTC.
+    """Turn `timestamp` columns into `timestamptz`, read as UTC whatever the session's zone is.
 
     In a UTC session only the catalogue changes.
     """
     found = _types(conn, table)
-    for name in names:
-        if found[name] == "timestamp without time zone":
-            _retype(conn, table, name, "timestamptz")
+    plain = {name: "timestamptz" for name in names if found[name] == "timestamp without time zone"}
+    if plain:
+        # A pooler may have kept the zone that the connection asked for from the server.
+        conn.execute("SET LOCAL timezone = 'UTC'")
+        _retype(conn, table, plain)
 
 
 def ensure_unique(conn: Connection, table: str, key: str, newest_first: str) -> None:
@@ -167,10 +170,33 @@ def _types(conn: Connection, table: str) -> dict[str, str]:
 
 def _widen_texts(conn: Connection, table: str, wanted: Iterable[Column]) -> None:
     found = _types(conn, table)
-    for column in wanted:
-        length = _length(column.type)
-        if length and 0 < _length(found[column.name]) < length:
-            _retype(conn, table, column.name, column.type)
+    # PostgreSQL never changes a column that a table is partitioned by; every mint fits 44 letters.
+    fixed = _partition_keys(conn, table)
+    _retype(
+        conn,
+        table,
+        {
+            column.name: column.type
+            for column in wanted
+            if 0 < _length(found[column.name]) < _length(column.type) and column.name not in fixed
+        },
+    )
+
+
+def _partition_keys(conn: Connection, table: str) -> set[str]:
+    """Name the columns by which a table or one of its partitions is partitioned."""
+    rows = conn.execute(
+        """
+        WITH RECURSIVE family AS (
+            SELECT to_regclass(%s)::oid AS oid
+            UNION SELECT i.inhrelid FROM family JOIN pg_inherits i ON i.inhparent = family.oid
+        )
+        SELECT a.attname FROM family JOIN pg_partitioned_table p ON p.partrelid = family.oid
+        JOIN pg_attribute a ON a.attrelid = family.oid AND a.attnum = ANY(p.partattrs::int2[])
+        """,
+        (table,),
+    )
+    return {name for (name,) in rows.fetchall()}
 
 
 def _length(type_name: str) -> int:
@@ -179,12 +205,18 @@ def _length(type_name: str) -> int:
     return int(rest.rstrip(")")) if name in {"varchar", "character varying"} and rest else 0
 
 
-def _retype(conn: Connection, table: str, column: str, type_name: str) -> None:
-    conn.execute(
-        sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(
-            sql.Identifier(table), sql.Identifier(column), sql.SQL(type_name)
+def _retype(conn: Connection, table: str, types: dict[str, str]) -> None:
+    """Give columns other types, all at once; views and the like on them are made again."""
+    if not types:
+        return
+    changes = [
+        sql.SQL("ALTER COLUMN {} TYPE {}").format(sql.Identifier(column), sql.SQL(type_name))
+        for column, type_name in types.items()
+    ]
+    with set_aside(conn, table, types):
+        conn.execute(
+            sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), sql.SQL(", ").join(changes))
         )
-    )
 
 
 def _is_unique(conn: Connection, table: str, key: str) -> bool:

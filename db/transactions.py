@@ -43,7 +43,7 @@ SELECT mint, timestamp, trader, sol * 0.000000001, tx_type, price::text::numeric
     phase_id, signature, token_units * 0.000001, seq
 FROM {source} AS staged
 ORDER BY mint, signature, trader, tx_type, token_units, staged.place
-ON CONFLICT (mint, signature, trader_public_key, tx_type, token_amount) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 _INSERT: Final = sql.SQL(_INSERT_FROM).format(source=sql.Identifier("mintwatch_staged_trades"))
 # In the server, as each of 2,000 savepoints from here costs three journeys. What blames no row is

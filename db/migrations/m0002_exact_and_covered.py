@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from yoyo import step
 
-from db.adopt import Column, ensure_table, has_index_on, unconstrain
+from db.adopt import Column, ensure_table, unconstrain
 
 if TYPE_CHECKING:
     from db.pool import Connection
@@ -41,7 +41,8 @@ def make_exact(conn: Connection) -> None:
 def add_windows(conn: Connection) -> None:
     """Add our columns to coin_metrics.
 
-    Rows with a window are ours and unique; the original's, duplicates included, stay as they are.
+    Rows with a window are ours and unique (`db.indexes`); the original's, duplicates included, stay
+    as they are.
     """
     ensure_table(
         conn,
@@ -54,20 +55,13 @@ def add_windows(conn: Connection) -> None:
             Column("chain_breaks", "int"),
         ),
     )
-    conn.execute(
-        """
-        CREATE UNIQUE INDEX IF NOT EXISTS coin_metrics_window_unique
-        ON coin_metrics (mint, timestamp) WHERE window_start IS NOT NULL
-        """
-    )
-    if not has_index_on(conn, "coin_metrics", ["mint", "timestamp"]):
-        conn.execute("CREATE INDEX coin_metrics_newest ON coin_metrics (mint, timestamp DESC)")
-    if not has_index_on(conn, "coin_metrics", ["timestamp"]):
-        conn.execute("CREATE INDEX coin_metrics_time ON coin_metrics (timestamp DESC)")
 
 
 def add_identity(conn: Connection) -> None:
-    """Give each trade the identity under which it counts once; older rows have none and stay."""
+    """Give each trade the identity under which it counts once (`db.indexes`).
+
+    Older rows have none and stay.
+    """
     ensure_table(
         conn,
         "coin_transactions",
@@ -76,12 +70,6 @@ def add_identity(conn: Connection) -> None:
             Column("token_amount", "numeric"),
             Column("seq", "bigint"),
         ),
-    )
-    conn.execute(
-        """
-        CREATE UNIQUE INDEX IF NOT EXISTS coin_transactions_identity
-        ON coin_transactions (mint, signature, trader_public_key, tx_type, token_amount)
-        """
     )
 
 
