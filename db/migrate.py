@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from yoyo import internalmigrations, read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
@@ -26,7 +25,8 @@ from db import phases
 from db.dependents import refill
 from db.errors import MigrationError
 from db.indexes import giving_way, make_indexes
-from db.pool import connect, connection_string
+from db.pool import connect
+from db.pooler import refuse_shared_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,7 @@ def migrate(
         MigrationError: A step is not possible; says why and what to do. Nothing was changed.
         psycopg.OperationalError: The server cannot be reached.
     """
+    refuse_shared_sessions(dsn)
     with (
         _said_to_operators(patience_s),
         connect(dsn, application_name=_NAME, statement_timeout_s=0, autocommit=True) as connection,
@@ -143,15 +144,8 @@ def _is_foreign(connection: psycopg.Connection[Any]) -> bool:
 
 
 def _apply(dsn: str, lock_timeout_s: float) -> list[str]:
-    conninfo = connection_string(
-        dsn,
-        application_name=_NAME,
-        statement_timeout_s=0,
-        lock_timeout_s=lock_timeout_s,
-    )
-    uri = DatabaseURI(
-        "postgresql+psycopg", None, None, None, None, None, conninfo_to_dict(conninfo)
-    )
+    arguments = {"dsn": dsn, "lock_timeout_s": lock_timeout_s}
+    uri = DatabaseURI("postgresql+psycopg", None, None, None, None, None, arguments)
     # One transaction for all: a refused database is as it was before, our own tables included.
     with _Backend(uri, _TABLE) as backend, backend.transaction():
         wanted = read_migrations("package:db:migrations").filter(
@@ -175,6 +169,16 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no t
 
     log_table = "mintwatch_migration_log"
     version_table = "mintwatch_migration_version"
+
+    def connect(self, dburi: DatabaseURI) -> psycopg.Connection[Any]:
+        """Open a session of ours."""
+        return connect(
+            dburi.args["dsn"],
+            application_name=_NAME,
+            statement_timeout_s=0,
+            lock_timeout_s=dburi.args["lock_timeout_s"],
+            autocommit=True,
+        )
 
     def lock(self, timeout: float = 0) -> AbstractContextManager[None]:  # noqa: ARG002 - yoyo's signature
         """Do nothing: whoever migrates holds a lock already."""

@@ -66,19 +66,20 @@ def test_an_unusable_connection_string_is_refused_without_repeating_it(dsn: str)
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
-def test_settings_of_the_given_string_win_over_ours() -> None:
-    found = parse_dsn(
-        connection_string(
-            "host=h connect_timeout=9 options='-c statement_timeout=7'",
-            application_name="mintwatch",
-            statement_timeout_s=30,
-        )
-    )
-
+def test_settings_of_the_given_string_win_over_ours(empty_dsn: str) -> None:
+    found = parse_dsn(connection_string("host=h connect_timeout=9", application_name="mintwatch"))
     assert found["connect_timeout"] == "9"
     assert found["application_name"] == "mintwatch"
-    assert found["options"].endswith("-c statement_timeout=7")
-    assert "-c statement_timeout=30000" in found["options"]
+
+    given = make_conninfo(empty_dsn, options="-c statement_timeout=7s -c TimeZone=Asia/Tokyo")
+    shown = "SELECT current_setting('statement_timeout'), current_setting('timezone')"
+    with connect(given, statement_timeout_s=30) as connection:
+        row = connection.execute(shown).fetchone()
+    connection.close()
+    with create_pool(given, statement_timeout_s=30) as pool, pool.connection() as pooled:
+        same = pooled.execute(shown).fetchone()
+
+    assert row == same == ("7s", "Asia/Tokyo")
 
 
 def test_session_has_the_limits_and_runs_in_utc(empty_dsn: str) -> None:

@@ -17,7 +17,7 @@ from simulator.process import start_simulator, start_webhook
 from tests.e2e.recordings import FROM_CREATE, NO_FILTER, recording
 from tests.e2e.rows import check_candles, check_health, insert_streams, query, rows, stored_trades
 from tests.support import independent
-from tests.support.service import Service
+from tests.support.service import Service, free_port
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -62,13 +62,6 @@ def door(tmp_path: Path, dsn: str) -> Door:
 def webhook() -> Iterator[RunningWebhook]:
     with start_webhook() as running:
         yield running
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_bad_configuration_names_every_error_at_once(tmp_path: Path) -> None:

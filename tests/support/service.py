@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sysconfig
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -292,3 +293,11 @@ def _processes_of_session(session: int) -> list[int]:
             if int(sid) == session and state != "Z":
                 found.append(int(entry.parent.name))
     return found
+
+
+def free_port() -> int:
+    """Give a port that nobody listened on a moment ago."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

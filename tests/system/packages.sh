@@ -11,6 +11,7 @@ need chromium chromium
 need prometheus prometheus
 need promtool prometheus
 need faketime faketime
+need pgbouncer pgbouncer
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
