@@ -232,7 +232,10 @@ class Service:
     def _open_database(self) -> str:
         given = self.settings.db_dsn
         keeper = DatabaseKeeper(
-            given.get_secret_value() if given else None, self.settings.state_dir
+            given.get_secret_value() if given else None,
+            self.settings.state_dir,
+            starts_streams=self.settings.activation == "trades",
+            stores_trades=self.settings.store_trades,
         )
         self._keeper = keeper
         self._stack.callback(keeper.close)

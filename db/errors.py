@@ -4,6 +4,7 @@ DatabaseError
     DatabaseUnavailableError      no server can be reached or started
     DsnError                 the connection string cannot be used
     MigrationError           the tables cannot be brought to what mintwatch needs
+        RightsMissingError   the role may not do what the service does
     PhaseRefusedError             a change to a phase that its rules do not allow
 """
 
@@ -43,6 +44,10 @@ class DatabaseInUseError(DatabaseError):
 
 class MigrationError(DatabaseError):
     """The tables cannot be brought to what mintwatch needs; the database is as it was before."""
+
+
+class RightsMissingError(MigrationError):
+    """The role may not do what the service does; the text has the statements that grant it."""
 
 
 class PhaseRefusedError(DatabaseError):

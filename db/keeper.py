@@ -13,6 +13,7 @@ from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseInUseError, DatabaseUnavailableError
 from db.instance import Holding, InstanceLock
 from db.migrate import migrate
+from db.rights import check_rights
 from settings.masking import mask_dsn
 
 if TYPE_CHECKING:
@@ -33,9 +34,20 @@ class DatabaseKeeper:
     Args:
         dsn: the database to use; None: the embedded PostgreSQL below `state_dir`.
         state_dir: the state folder.
+        starts_streams: whether coins become streams by their trades.
+        stores_trades: whether each trade is stored.
     """
 
-    def __init__(self, dsn: str | None, state_dir: Path) -> None:
+    def __init__(
+        self,
+        dsn: str | None,
+        state_dir: Path,
+        *,
+        starts_streams: bool = False,
+        stores_trades: bool = False,
+    ) -> None:
+        self._starts_streams = starts_streams
+        self._stores_trades = stores_trades
         self._dsn = dsn or ""
         self._server = EmbeddedPostgres(state_dir) if dsn is None else None
         self._lock: InstanceLock | None = None
@@ -48,13 +60,16 @@ class DatabaseKeeper:
 
         Raises:
             DatabaseUnavailableError: The embedded server does not start.
-            MigrationError: The tables cannot be brought up to date; nothing was changed.
+            MigrationError: The tables cannot be brought up to date, and nothing was changed; or the
+                role may not write to them.
             DatabaseInUseError: Another mintwatch writes to it.
         """
         if self._server is not None:
             self._dsn = self._server.start()
         try:
+            self._check_rights()
             applied = migrate(self._dsn)
+            self._check_rights()
         except psycopg.OperationalError as error:
             self._log.warning(
                 "database_away",
@@ -71,6 +86,12 @@ class DatabaseKeeper:
                 "that one, or point DB_DSN at another database."
             )
         return self._dsn
+
+    def _check_rights(self) -> None:
+        """Look before the migration, which a role without any right cannot do, and behind it."""
+        check_rights(
+            self._dsn, starts_streams=self._starts_streams, stores_trades=self._stores_trades
+        )
 
     def look_after(self) -> None:
         """Have the lock kept, and the embedded server running, every few seconds. Never blocks."""
