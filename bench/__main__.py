@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from bench import candles, decoding, journal, path, rows, runtime, whole
+from bench import adoption, candles, decoding, journal, path, rows, runtime, whole
 from bench.figures import Figure, table
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ BENCHES: Final[dict[str, Callable[[], list[Figure]]]] = {
     "rows": rows.run,
     "whole": whole.run,
     "path": path.run,
+    "adoption": adoption.run,
 }
 
 

@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 @contextmanager
 def fresh_database() -> Iterator[str]:
     """Give the DSN of a migrated database; the server and its folder are gone afterwards."""
+    with empty_database() as dsn:
+        migrate(dsn)
+        yield dsn
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """Give the DSN of a database without tables; server and folder are gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="mintwatch-bench-"))
     # The unprivileged user that the server runs as must be able to enter.
     folder.chmod(0o711)
     server = EmbeddedPostgres(folder)
     try:
-        dsn = server.start()
-        migrate(dsn)
-        yield dsn
+        yield server.start()
     finally:
         server.stop()
         shutil.rmtree(folder)

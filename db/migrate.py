@@ -45,6 +45,12 @@ _FOREIGN_METRICS: Final = (
     "then start again. "
     "Nothing was changed."
 )
+_MAY_NOT: Final = (
+    "The role of DB_DSN may not change the tables ({said}). Nothing was changed. Run `mintwatch "
+    "migrate` once with a DB_DSN of the role that owns them, or have an administrator GRANT that "
+    "role to this one, and CREATE ON SCHEMA where a schema is named; then start again. To run, "
+    "less is needed: see docs/operations.md, Rights."
+)
 
 
 def migrate(
@@ -119,10 +125,7 @@ def _said_to_operators(patience_s: float) -> Iterator[None]:
             "(a long transaction of psql counts), then start again."
         ) from None
     except psycopg.errors.InsufficientPrivilege as error:
-        raise MigrationError(
-            f"The role of DB_DSN may not change the tables ({_said(error)}): start mintwatch once "
-            "with the role that owns them."
-        ) from None
+        raise MigrationError(_MAY_NOT.format(said=_said(error))) from None
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:

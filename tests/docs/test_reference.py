@@ -32,7 +32,7 @@ OTHER_NAMES = {
     *("ACTOR_KINDS", "STREAM_WATCH"),
 }
 """What looks like a setting: a variable of a test, words of others, constants in the code."""
-TABLES = ("mintwatch_migration", "mintwatch_streams", "mintwatch_phases")
+TABLES = ("mintwatch_migration", "mintwatch_streams", "mintwatch_phases", "mintwatch_to_refill")
 SCHEMA = Settings.model_json_schema()["properties"]
 
 SETTINGS = {
