@@ -30,7 +30,7 @@ from api.phases import routes as phases
 from api.schemas import Problem
 from api.services import Services, attach
 from api.streams import routes as streams
-from api.trackers import inspection
+from api.trackers import lens
 from api.trackers import routes as trackers
 from db.probe import try_database as try_to_connect
 from settings import Settings, secret_values
@@ -66,7 +66,7 @@ class _AnyText(BaseConverter):
 
 _NOUNS = (
     *(health, metrics, config, phases, streams, candles, coins, analytics, actors, trackers),
-    *(resize, inspection, feed, ledger, dead_letters, crash_reports),
+    *(resize, lens, feed, ledger, dead_letters, crash_reports),
 )
 
 

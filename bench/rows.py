@@ -20,7 +20,7 @@ from actors.domain import Candle, Mint
 from bench.figures import Figure
 from bench.postgres import fresh_database
 from db import create_pool
-from db.metrics import copy_candles
+from db.candles import copy_candles
 
 BATCH: Final = 2_000
 BATCHES: Final = 5

@@ -22,8 +22,8 @@ from telemetry.labels import (
 )
 from telemetry.limits import LOG_BURST, LOG_KEYS, LOG_WINDOW_SECONDS, RateLimit
 from telemetry.logs import configure_logging, set_log_level
-from telemetry.metrics import METRICS_CONTENT_TYPE, RENDER_SECONDS, Telemetry
 from telemetry.redaction import MASK, SHORTEST_SECRET, Redactor
+from telemetry.registry import METRICS_CONTENT_TYPE, RENDER_SECONDS, Telemetry
 
 __all__ = [
     "ACTOR_KINDS", "ACTOR_STATES", "DB_ERRORS", "DROP_REASONS", "FEED_STATES", "FILTER_REASONS",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.backoff import Backoff, backoff_s
-from actors.connection.budget import ReconnectBudget
+from actors.connection.cost import FeedCost
 
 
 def test_waits_grow_by_half_the_first_one_up_to_the_bound() -> None:
@@ -42,23 +42,23 @@ def test_data_on_a_connection_that_lasts_starts_anew() -> None:
 
 
 def test_cost_is_a_hundredth_of_a_sol_for_ten_thousand_frames() -> None:
-    budget = ReconnectBudget()
+    cost = FeedCost()
 
-    budget.count(25_000)
+    cost.count(25_000)
 
-    assert (budget.frames, budget.cost_sol) == (25_000, 0.025)
+    assert (cost.frames, cost.cost_sol) == (25_000, 0.025)
 
 
 def test_each_warning_mark_is_passed_once() -> None:
-    budget = ReconnectBudget()
+    cost = FeedCost()
 
-    passed = [budget.count(5_000) for _ in range(5)]
+    passed = [cost.count(5_000) for _ in range(5)]
 
     assert passed == [None, 0.01, None, 0.02, None]
 
 
 def test_several_marks_at_once_name_the_highest() -> None:
-    assert ReconnectBudget().count(120_000) == 0.1
+    assert FeedCost().count(120_000) == 0.1
 
 
 def test_changed_waits_go_on_from_what_was_counted() -> None:

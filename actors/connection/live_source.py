@@ -342,10 +342,10 @@ class LiveReader:
         if not frames:
             return
         self._context.telemetry.billed_frames.inc(frames)
-        passed_sol = self._state.budget.count(frames)
+        passed_sol = self._state.cost.count(frames)
         if passed_sol is not None:
             self._context.log.warning(
-                "feed_cost", estimated_sol=self._state.budget.cost_sol, passed_sol=passed_sol
+                "feed_cost", estimated_sol=self._state.cost.cost_sol, passed_sol=passed_sol
             )
 
     def _note_data(self, first_us: int) -> None:

@@ -309,8 +309,8 @@ class Pipeline:
             covered_us=state.covered_us,
             next_seq=state.next_seq,
             frames=dict(state.kinds),
-            billed_frames=state.budget.frames,
-            estimated_cost_sol=state.budget.cost_sol,
+            billed_frames=state.cost.frames,
+            estimated_cost_sol=state.cost.cost_sol,
             reconnects=state.reconnects,
             last_error=state.last_error,
             subscriptions=state.subscriptions.counts(),
@@ -328,7 +328,7 @@ class Pipeline:
         for name, count in counts.items():
             telemetry.subscriptions.labels(state=name).set(count)
         telemetry.pending_subscriptions.set(counts["pending"])
-        telemetry.feed_cost_sol.set(state.budget.cost_sol)
+        telemetry.feed_cost_sol.set(state.cost.cost_sol)
         telemetry.ws_connected.set(state.connected_us is not None)
         telemetry.connection_duration_seconds.set(_age_s(now_us, state.connected_us))
         telemetry.silence_seconds.set(_age_s(now_us, state.last_frame_us))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.backoff import Backoff
-from actors.connection.budget import ReconnectBudget
 from actors.connection.control_frames import OnceEach
+from actors.connection.cost import FeedCost
 from actors.connection.coverage import FeedCoverage
 from actors.connection.partition import NewMints
 from actors.connection.recovery_state import RecoveryState
@@ -106,7 +106,7 @@ class ConnectionState:
             settings.subscribe_batch_size, settings.subscribe_batch_interval
         )
         self.backoff = Backoff(settings.ws_retry_delay, settings.ws_max_retry_delay)
-        self.budget = ReconnectBudget()
+        self.cost = FeedCost()
         self.coverage = FeedCoverage()
         self.recent = NewMints()
         self.complaints = OnceEach()

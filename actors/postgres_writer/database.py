@@ -15,7 +15,7 @@ from actors.protocol.postgres_writer import (
     StreamPhaseChanged,
     StreamStarted,
 )
-from db import coins, gaps, metrics, streams, transactions
+from db import candles, coins, gaps, streams, transactions
 from db.errors import Verdict, classify
 
 if TYPE_CHECKING:
@@ -196,11 +196,11 @@ def _write(
 ) -> BatchOutcome:
     ahead = [candle for candle in contents.candles if _is_ahead(candle, session)]
     if ahead:
-        metrics.keep_ahead(connection, ahead, session.journal_id)
+        candles.keep_ahead(connection, ahead, session.journal_id)
     rows = [c for c in contents.candles if not _is_ahead(c, session)] if ahead else contents.candles
-    written = metrics.CandlesWritten()
+    written = candles.CandlesWritten()
     if rows:
-        written = metrics.copy_candles(connection, rows, session.journal_id)
+        written = candles.copy_candles(connection, rows, session.journal_id)
     refused: list[RefusedRow] = []
     for change in contents.changes:
         refused += _apply(connection, change)

@@ -31,7 +31,7 @@ from actors.tracker.effects import (
 from actors.tracker.gate import EffectGate
 from actors.tracker.highest_price import HighestPrice
 from actors.tracker.lifecycle import Lifecycle
-from actors.tracker.watchdog import SilenceWatch
+from actors.tracker.silence import SilenceWatch
 from actors.tracker.windows import CoinWindows
 
 if TYPE_CHECKING:

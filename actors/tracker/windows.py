@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from actors.tracker.gate import EffectGate
     from actors.tracker.lifecycle import Lifecycle
     from actors.tracker.rules import TrackerRules
-    from actors.tracker.watchdog import SilenceWatch
+    from actors.tracker.silence import SilenceWatch
 
 
 class CoinWindows:

@@ -15,8 +15,8 @@ from api.health.views import iso
 from api.problems import ProblemError, answers
 from api.schemas import MintPath  # noqa: TC001 - read at run time
 from api.services import services
-from db import coins, metrics, phases, streams
-from db.metrics import PricePoint
+from db import candles, coins, phases, streams
+from db.candles import PricePoint
 
 blueprint = APIBlueprint("analytics", __name__, abp_tags=[Tag(name="analytics")])
 
@@ -39,10 +39,10 @@ def read_analytics(path: MintPath, query: AnalyticsQuery) -> dict[str, Any]:
     with known.database.connection() as connection:
         stream = streams.get_stream(connection, mint)
         is_known = stream is not None or coins.get_coin(connection, mint) is not None
-        [newest] = metrics.prices_at(connection, mint, [now_us], _EVER_US)
-        is_known = is_known or metrics.latest(connection, mint) is not None
+        [newest] = candles.prices_at(connection, mint, [now_us], _EVER_US)
+        is_known = is_known or candles.latest(connection, mint) is not None
         tolerance = tolerance_us(phases.all_phases(connection))
-        old = metrics.prices_at(connection, mint, starts_us, tolerance)
+        old = candles.prices_at(connection, mint, starts_us, tolerance)
     live: TrackerReport | CachedCoinReport | None = known.ask(GetLiveCoin(mint))
     if live is None and not is_known:
         raise ProblemError(404, "No coin has this mint: check it for a missing character.")

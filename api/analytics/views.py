@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from actors.domain import Phase
-    from db.metrics import PricePoint
+    from db.candles import PricePoint
 
 MAX_WINDOWS: Final = 20
 MAX_WINDOW_SECONDS: Final = 30 * 86_400

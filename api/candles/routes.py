@@ -11,7 +11,7 @@ from actors.domain import Mint
 from api.candles.schemas import MetricsQuery, MetricsResponse
 from api.problems import answers
 from api.services import services
-from db import metrics
+from db import candles
 
 blueprint = APIBlueprint("candles", __name__, abp_tags=[Tag(name="candles")])
 
@@ -25,7 +25,7 @@ def list_metrics(query: MetricsQuery) -> dict[str, Any]:
     """Give rows of coin_metrics, newest first, of all coins or of one."""
     mint = None if query.mint is None else Mint(query.mint)
     with services().database.connection() as connection:
-        rows = list(metrics.recent(connection, query.limit, mint))
+        rows = list(candles.recent(connection, query.limit, mint))
     return MetricsResponse(
         metrics=rows, count=len(rows), limit=query.limit, mint_filter=query.mint
     ).model_dump()

@@ -14,7 +14,7 @@ from api.problems import ProblemError, answers
 from api.schemas import MintPath  # noqa: TC001 - read at run time
 from api.services import services
 from api.trackers.live_views import live_tracking
-from db import coins, metrics, streams
+from db import candles, coins, streams
 
 blueprint = APIBlueprint("coins", __name__, abp_tags=[Tag(name="coins")])
 
@@ -30,7 +30,7 @@ def read_coin(path: MintPath) -> dict[str, Any]:
     with known.database.connection() as connection:
         coin = coins.get_coin(connection, mint)
         stream = streams.get_stream(connection, mint)
-        latest = metrics.latest(connection, mint)
+        latest = candles.latest(connection, mint)
     live = live_tracking(known.ask(GetLiveCoin(mint)))
     if coin is None and stream is None and latest is None and live is None:
         raise ProblemError(404, "No coin has this mint: check it for a missing character.")

@@ -10,7 +10,7 @@ from actors.domain import Phase
 from actors.protocol.supervisor import CachedCoinReport, GetLiveCoin
 from api import create_app
 from api.analytics.views import WindowsRefused, performance, tolerance_us, windows_of
-from db.metrics import PricePoint
+from db.candles import PricePoint
 from tests.api.fakes import MINT, NOON_US, TRACKED, settings_of
 from tests.api.test_database_routes import COIN, stream, write
 

@@ -15,8 +15,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from db import indexes
+from db.candles import copy_candles
 from db.errors import MigrationError
-from db.metrics import copy_candles
 from db.migrate import migrate
 from db.pool import connect
 from tests.db.rows import NOON_US, a_candle

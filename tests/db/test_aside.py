@@ -10,7 +10,7 @@ import pytest
 
 from actors.domain import Mint, Session
 from db.aside import Kept, acknowledge, kept, move_ahead
-from db.metrics import copy_candles, keep_ahead
+from db.candles import copy_candles, keep_ahead
 from tests.db.rows import NOON_US, a_candle, read
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.domain import Mint
 from db.aside import move_ahead
-from db.metrics import copy_candles, keep_ahead
+from db.candles import copy_candles, keep_ahead
 from db.streams import read_streams, start_stream
 from tests.db.rows import NOON_US, a_candle, read
 

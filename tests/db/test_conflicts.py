@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from db.candles import CandlesWritten, copy_candles, keep_ahead
 from db.errors import Verdict, classify
-from db.metrics import CandlesWritten, copy_candles, keep_ahead
 from tests.db.rows import NOON_US, a_candle, read
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from psycopg import sql
 
 from actors.domain import FeedGap, Mint
+from db.candles import copy_candles, recent
 from db.coins import get_coin, upsert_coin
 from db.gaps import insert_gap, recent_gaps
-from db.metrics import copy_candles, recent
 from db.migrate import migrate
 from db.phases import create_phase, get_phase
 from db.pool import connect, create_pool

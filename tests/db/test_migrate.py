@@ -11,8 +11,8 @@ import pytest
 
 from actors.domain import Mint
 from db.aside import acknowledge, kept, move_ahead
+from db.candles import copy_candles, keep_ahead
 from db.errors import DsnError, MigrationError
-from db.metrics import copy_candles, keep_ahead
 from db.migrate import migrate
 from db.pool import connect
 from db.streams import read_streams

@@ -5,8 +5,8 @@ import pytest
 
 from actors.domain import AllTimeHigh, Mint, Wallet
 from db.aside import move_ahead
+from db.candles import copy_candles
 from db.coins import upsert_coin
-from db.metrics import copy_candles
 from db.pool import Connection, connect
 from db.streams import (
     StreamRow,

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from actors.tracker.watchdog import SilenceWatch
+from actors.tracker.silence import SilenceWatch
 from tests.tracker.builders import at
 
 

@@ -9,7 +9,7 @@ WARN_AT_SOL: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0
 """Estimated costs since the start that are worth a warning, each once."""
 
 
-class ReconnectBudget:
+class FeedCost:
     """Counts billed frames since the start of the process."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.domain import Candle, Mint
+from db.candles import PricePoint, copy_candles, latest, prices_at, recent
 from db.errors import Verdict, classify
-from db.metrics import PricePoint, copy_candles, latest, prices_at, recent
 from db.pool import Connection, connect
 from tests.db.rows import NOON_US, a_candle, read
 from tests.support.postgres import PostgresServer
