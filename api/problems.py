@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-    from actors.protocol.supervisor import Outcome
+    from actors.protocol.operator import Outcome
 
 MEDIA_TYPE: Final = "application/problem+json"
 

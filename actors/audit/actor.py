@@ -5,7 +5,7 @@ Guarantees: it reads and never writes; it works for `WORK_S` at a time and rests
 others have their turns; it looks only at what was released, so what it calls missing is missing.
 Not guaranteed: that a given window is ever looked at. `mintwatch audit` looks at all of them.
 Costs: one round reads the journal's last quarter of an hour; see docs/operations.md for figures.
-Relies on: a pinned thread, and a connection of its own to the database, opened when it is needed.
+Relies on: a thread of its own, and a connection to the database, opened when it is needed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AuditorActor(Actor):
         dsn: The database.
     """
 
-    pinned: ClassVar[bool] = True
+    own_thread: ClassVar[bool] = True
     polls: ClassVar[bool] = True
 
     def __init__(self, context: Context, state: AuditorState, dsn: str) -> None:

@@ -80,7 +80,7 @@ class ConnectionActor(Actor):
         chance: gives numbers in [0, 1) for the jitter of reconnects.
     """
 
-    pinned: ClassVar[bool] = True
+    own_thread: ClassVar[bool] = True
     polls: ClassVar[bool] = True
 
     def __init__(

@@ -86,7 +86,7 @@ class _InFlight:
 class N8nWriterActor(Actor):
     """See the module's docstring. Pinned, because the store waits for the disk."""
 
-    pinned: ClassVar[bool] = True
+    own_thread: ClassVar[bool] = True
 
     def __init__(
         self,

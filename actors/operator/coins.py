@@ -13,24 +13,24 @@ import pykka
 
 from actors.protocol.connection import GetRoute
 from actors.protocol.operator import (
+    ChoosePhase,
+    GetTracker,
     PauseTracker,
     PinTracker,
+    RestartTracker,
     ResumeTracker,
+    ReviveTracker,
     TraceTracker,
+    TrackerOverview,
 )
 from actors.protocol.stream_watch import PollNow
 from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
     STREAM_WATCH,
-    ChoosePhase,
     ConfigReloaded,
     GetLiveCoin,
-    GetTracker,
     ReloadConfig,
-    RestartTracker,
-    ReviveTracker,
-    TrackerOverview,
     tracker_name,
 )
 from actors.protocol.tracker import PhaseChosen, SetPhase

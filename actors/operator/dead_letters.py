@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.domain import Place
-from actors.protocol.operator import DiscardDeadLetter, RetryDeadLetter
-from actors.protocol.supervisor import Outcome, writer_of
+from actors.protocol.operator import DiscardDeadLetter, Outcome, RetryDeadLetter
+from actors.protocol.supervisor import writer_of
 from actors.protocol.trade_count import mint_of, trades_in
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ leaves that to the next one.
 Not guaranteed: exactly once towards the database. A batch whose commit was not
 acknowledged is written again; rows are identified by mint and timestamp, so that changes nothing
 but the count of repetitions.
-Relies on: a pinned thread. One turn blocks about `CHECKOUT_S` for a connection, `LOCK_S` for a lock
-and the session's statement timeout for each statement at most.
+Relies on: a thread of its own. One turn blocks about `CHECKOUT_S` for a connection, `LOCK_S` for a
+lock and the session's statement timeout for each statement at most.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class PostgresWriterActor(Actor):
         jitter: Random numbers in 0..1 for the pauses.
     """
 
-    pinned: ClassVar[bool] = True
+    own_thread: ClassVar[bool] = True
 
     def __init__(
         self,

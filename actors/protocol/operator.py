@@ -10,12 +10,71 @@ from typing import Any
 import msgspec
 
 from actors.domain import Mint
-from actors.runtime.messages import Control, Message
+from actors.protocol.connection import RouteReport
+from actors.protocol.supervisor import CachedCoinReport, TrackerReport
+from actors.runtime.inspection.recent_messages import RecentMessage
+from actors.runtime.messages import ActorReport, Control, Message, TimerReport
 
 Shown = str | int | float | bool | None
 
 
+class Outcome(Message, frozen=True):
+    """Reply to a command of an operator."""
+
+    found: bool
+    """Whether what the command names is there."""
+    refusal: str | None = None
+    """Why nothing was done although it is there, as a sentence that says what to do."""
+
+
 # One coin under the lens.
+
+
+class GetTracker(Control, frozen=True):
+    """Query: what is known of a mint in memory, and of its actor? Reply: `TrackerOverview`."""
+
+    mint: Mint
+
+
+class TrackerOverview(Message, frozen=True):
+    """A tracked or cached coin, and the actor that tracks it."""
+
+    actor: ActorReport | None
+    """None: the mint has no tracker."""
+    live: TrackerReport | CachedCoinReport | None
+    """None: neither tracked nor cached, or its actor does not answer."""
+    timers: tuple[TimerReport, ...] = ()
+    """What its tracker waits for."""
+    recent: tuple[RecentMessage, ...] = ()
+    """The last messages of its tracker, oldest first."""
+    pinned: bool = False
+    route: RouteReport | None = None
+    """What the connection does for the mint; None: it does not answer."""
+
+
+class ChoosePhase(Control, frozen=True):
+    """An operator moves a coin to another regular phase.
+
+    Reply: `actors.protocol.tracker.PhaseChosen`, or None when the mint has no tracker.
+    """
+
+    mint: Mint
+    phase_id: int
+
+
+class ReviveTracker(Control, frozen=True):
+    """An operator gives a quarantined tracker another chance. Reply: `Outcome`."""
+
+    mint: Mint
+
+
+class RestartTracker(Control, frozen=True):
+    """An operator has the instance of a running tracker replaced; its state stays.
+
+    Reply: `Outcome`.
+    """
+
+    mint: Mint
 
 
 class PauseTracker(Control, frozen=True):
@@ -73,7 +132,7 @@ class OpenTap(Control, frozen=True):
 class GetRecent(Control, frozen=True):
     """Query: the last messages of one actor.
 
-    Reply: tuple of `actors.runtime.Handled`, oldest first, or None when there is no such actor.
+    Reply: tuple of `RecentMessage`, oldest first, or None when there is no such actor.
     """
 
     name: str
@@ -82,8 +141,8 @@ class GetRecent(Control, frozen=True):
 class GetDossiers(Control, frozen=True):
     """Query: the failures on record.
 
-    Reply: tuple of `runtime.inspection.crash_reports.Summary`, newest first, `limit` at most;
-    of one actor when `actor` is given.
+    Reply: tuple of `actors.runtime.inspection.crash_reports.CrashSummary`, newest first, `limit` at
+    most; of one actor when `actor` is given.
     """
 
     limit: int
@@ -91,7 +150,7 @@ class GetDossiers(Control, frozen=True):
 
 
 class GetDossier(Control, frozen=True):
-    """Query: one failure. Reply: `actors.runtime.inspection.crash_reports.Dossier`, or None."""
+    """Query: one failure. Reply: `actors.runtime.inspection.crash_reports.CrashReport`, or None."""
 
     id: str
 

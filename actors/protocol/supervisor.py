@@ -10,9 +10,7 @@ import zlib
 from typing import Final
 
 from actors.domain import AllTimeHigh, FeedState, Mint, Phase, Wallet
-from actors.protocol.connection import RouteReport
-from actors.runtime.inspection.recent_messages import RecentMessage
-from actors.runtime.messages import ActorReport, Control, Message, TimerReport
+from actors.runtime.messages import Control, Message
 
 SUPERVISOR: Final = "supervisor"
 CONNECTION: Final = "connection"
@@ -297,59 +295,3 @@ class ConfigReloaded(Message, frozen=True):
 
     phases_before: tuple[Phase, ...]
     """The phases that were in force until then."""
-
-
-class Outcome(Message, frozen=True):
-    """Reply to a command of an operator."""
-
-    found: bool
-    """Whether what the command names is there."""
-    refusal: str | None = None
-    """Why nothing was done although it is there, as a sentence that says what to do."""
-
-
-class GetTracker(Control, frozen=True):
-    """Query: what is known of a mint in memory, and of its actor? Reply: `TrackerOverview`."""
-
-    mint: Mint
-
-
-class TrackerOverview(Message, frozen=True):
-    """A tracked or cached coin, and the actor that tracks it."""
-
-    actor: ActorReport | None
-    """None: the mint has no tracker."""
-    live: TrackerReport | CachedCoinReport | None
-    """None: neither tracked nor cached, or its actor does not answer."""
-    timers: tuple[TimerReport, ...] = ()
-    """What its tracker waits for."""
-    recent: tuple[RecentMessage, ...] = ()
-    """The last messages of its tracker, oldest first."""
-    pinned: bool = False
-    route: RouteReport | None = None
-    """What the connection does for the mint; None: it does not answer."""
-
-
-class ChoosePhase(Control, frozen=True):
-    """An operator moves a coin to another regular phase.
-
-    Reply: `actors.protocol.tracker.PhaseChosen`, or None when the mint has no tracker.
-    """
-
-    mint: Mint
-    phase_id: int
-
-
-class ReviveTracker(Control, frozen=True):
-    """An operator gives a quarantined tracker another chance. Reply: `Outcome`."""
-
-    mint: Mint
-
-
-class RestartTracker(Control, frozen=True):
-    """An operator has the instance of a running tracker replaced; its state stays.
-
-    Reply: `Outcome`.
-    """
-
-    mint: Mint

@@ -18,8 +18,8 @@ class Actor(pykka.Actor):
     """An actor of this house.
 
     It stays an ordinary Pykka actor (`tell`, `ask`, `stop`, registry), with three differences: it
-    runs on the shared dispatcher or on a thread of its own (`pinned`), its mailbox belongs to its
-    name and outlives it, and a failure under `tell` or `ask` alike is the runtime's to decide
+    runs on the shared dispatcher or on a thread of its own (`own_thread`), its mailbox belongs to
+    its name and outlives it, and a failure under `tell` or `ask` alike is the runtime's to decide
     about.
 
     Hooks run in the actor's executing thread, never two at a time. A raise in any of them, and in
@@ -27,10 +27,10 @@ class Actor(pykka.Actor):
     and the child's spec says what happens next.
     """
 
-    pinned: ClassVar[bool] = False
+    own_thread: ClassVar[bool] = False
     """True: a thread of its own, because it blocks on a socket or a database."""
     polls: ClassVar[bool] = False
-    """True (pinned only): `poll` is called whenever the mailbox has nothing to take."""
+    """True (with `own_thread` only): `poll` is called whenever the mailbox has nothing to take."""
 
     def __init__(self, context: Context) -> None:
         """Take the mailbox and the reference that belong to the name."""

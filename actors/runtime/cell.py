@@ -2,7 +2,7 @@
 
 Purpose: mailbox, references, history and the running instance of one name, and the turn that hands
 messages to it.
-Guarantees: `turn` is run by one thread at a time (the dispatcher's mark, or the pinned thread); a
+Guarantees: `turn` is run by one thread at a time (the dispatcher's mark, or its own thread); a
 raise in a constructor, a hook or a handler ends in `System.child_failed` and nowhere else; the
 instance is gone afterwards, the mailbox is not.
 """

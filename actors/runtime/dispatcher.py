@@ -1,4 +1,4 @@
-"""Who runs turns: worker threads that share the actors, and one thread for each pinned actor.
+"""Who runs turns: threads that share the actors, and one for each actor that needs its own.
 
 Guarantees: a cell is run by one worker at a time. A worker whose turn hangs can be replaced: it is
 lost until its turn returns, then gives its cell back and ends. The number of workers can change at
@@ -171,7 +171,7 @@ class SharedDispatcher:
 
 
 class PinnedThread:
-    """The thread of one pinned actor."""
+    """The thread of one actor alone."""
 
     def __init__(self, cell: Cell, wakeup: Wakeup) -> None:
         self._cell = cell

@@ -115,7 +115,7 @@ class ActorReport(Message, frozen=True):
     """"starting", "running", "restarting", "quarantined" or "stopped"; "paused" when it runs and an
     operator has paused it, "blocked" when its turn hangs and its thread was replaced.
     """
-    pinned: bool
+    own_thread: bool
     held: bool
     mailbox_depth: int
     """Waiting events; a batch counts its events."""

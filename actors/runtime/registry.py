@@ -179,7 +179,7 @@ def report_of(cell: Cell, now_ns: int) -> ActorReport:
         name=cell.name,
         kind=cell.spec.kind,
         state=_shown_state(cell),
-        pinned=cell.spec.actor.pinned,
+        own_thread=cell.spec.actor.own_thread,
         held=mailbox.held,
         mailbox_depth=mailbox.depth,
         mailbox_peak=mailbox.peak,

@@ -95,7 +95,7 @@ class System(Registry):
         )
         self.wheel = TimerWheel(clock.monotonic_ns)
         self.on_dead_letter: Callable[[DeadLetter], None] = _ignore
-        self._pinned: dict[str, Cell] = {}
+        self._of_own_thread: dict[str, Cell] = {}
         """Those of the cells that have a thread of their own."""
         self._jitter = jitter
         self._measured = itertools.count()
@@ -146,7 +146,7 @@ class System(Registry):
             cell = Cell(self, spec, self._schedule, wakeup)
             self._cells[spec.name] = cell
             if wakeup is not None:
-                self._pinned[spec.name] = cell
+                self._of_own_thread[spec.name] = cell
         if wakeup is None:
             cell.schedule()
         else:
@@ -258,19 +258,19 @@ class System(Registry):
 
     # Measuring.
 
-    def look_after(self, limit_s: float, pinned_limit_s: float) -> None:
+    def look_after(self, limit_s: float, own_thread_limit_s: float) -> None:
         """Report turns that take long, and do without threads that hang; call it each second.
 
         A turn on the shared dispatcher longer than twice `limit_s` is blocked: a new worker takes
         the place of its thread, and the actor is set aside until the turn returns. When too many
         are blocked at once, or an actor with a thread of its own is at one turn for longer than
-        `pinned_limit_s`, `watchdog.on_beyond_help` is called, once. Never waits for an actor.
+        `own_thread_limit_s`, `watchdog.on_beyond_help` is called, once. Never waits for an actor.
         """
-        self.watchdog.look_after(self._long_turns(limit_s), limit_s, pinned_limit_s)
+        self.watchdog.look_after(self._long_turns(limit_s), limit_s, own_thread_limit_s)
 
     def _long_turns(self, limit_s: float) -> list[LongTurn]:
         # Only who has a thread can be in a turn: a look at 10,000 cells each second shows.
-        running = [*self.dispatcher.running(), *list(self._pinned.values())]
+        running = [*self.dispatcher.running(), *list(self._of_own_thread.values())]
         return long_turns(running, self.clock.monotonic_ns(), limit_s)
 
     def measure(self, kind: str, waited_ns: int, taken_ns: int) -> None:
@@ -351,7 +351,7 @@ class System(Registry):
             self._leaving += 1
             if self._cells.get(cell.name) is cell:
                 del self._cells[cell.name]
-                self._pinned.pop(cell.name, None)
+                self._of_own_thread.pop(cell.name, None)
         self.listeners.end(cell)
         for envelope in left:
             self._undelivered(cell, envelope)
@@ -382,8 +382,8 @@ class System(Registry):
         self.dispatcher.schedule(cell)
 
     def _wakeup_for(self, spec: ChildSpec) -> Wakeup | None:
-        """Make the wake-up of a pinned actor; None puts the actor on the shared dispatcher."""
-        return Wakeup() if spec.actor.pinned else None
+        """Make the wake-up of an actor with a thread of its own; None: it shares the dispatcher."""
+        return Wakeup() if spec.actor.own_thread else None
 
 
 _RESTART: Final = "runtime.restart"

@@ -78,14 +78,14 @@ class Watchdog:
             )
         return stalls
 
-    def look_after(self, turns: list[LongTurn], limit_s: float, pinned_limit_s: float) -> None:
+    def look_after(self, turns: list[LongTurn], limit_s: float, own_thread_limit_s: float) -> None:
         """Report turns longer than `limit_s`, and act on those that are past waiting for."""
         self.report(turns)
         for turn in turns:
-            if not turn.cell.spec.actor.pinned:
+            if not turn.cell.spec.actor.own_thread:
                 if turn.seconds > BLOCKED_FACTOR * limit_s:
                     self._do_without(turn)
-            elif turn.seconds > pinned_limit_s:
+            elif turn.seconds > own_thread_limit_s:
                 self._give_up(f"{turn.cell.name} has been at one turn for {turn.seconds:.0f} s")
 
     def _do_without(self, turn: LongTurn) -> None:

@@ -6,7 +6,7 @@ Guarantees: the supervisor is told the phases before the first stream, and that 
 behind the last of the first reading. A database that is away, or a reading that fails, untracks
 nothing. What the supervisor could not be told is told again by a later reading.
 Not guaranteed: that two changes within one reading are seen singly.
-Relies on: a pinned thread and a connection of its own. `poll` returns within 50 ms, or, when
+Relies on: a thread of its own and a connection of its own. `poll` returns within 50 ms, or, when
 something was told, as soon as it was read: a statement may take 10 s.
 """
 
@@ -78,7 +78,7 @@ class StreamWatchActor(Actor):
         jitter: Random numbers in 0..1 for the pauses.
     """
 
-    pinned: ClassVar[bool] = True
+    own_thread: ClassVar[bool] = True
     polls: ClassVar[bool] = True
 
     def __init__(

@@ -63,7 +63,7 @@ class SupervisorActor(Actor):
         operations: makes the part that operators command.
     """
 
-    pinned: ClassVar[bool] = True
+    own_thread: ClassVar[bool] = True
 
     def __init__(
         self,

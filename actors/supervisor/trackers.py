@@ -9,10 +9,10 @@ import msgspec
 from actors.backoff import backoff_s
 from actors.domain import Drop, Mint, Place
 from actors.protocol.connection import RouteMint, UnrouteMint
+from actors.protocol.operator import Outcome
 from actors.protocol.supervisor import (
     CONNECTION,
     DISCOVERY,
-    Outcome,
     PhasesLoaded,
     TrackingEnded,
     TrackMint,

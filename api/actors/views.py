@@ -44,7 +44,7 @@ def actor_of(report: ActorReport, mask: Callable[[str | None], str | None]) -> A
         restarts=report.restarts,
         last_error=mask(report.last_error),
         busy_share=report.busy_share,
-        pinned=report.pinned,
+        pinned=report.own_thread,
     )
 
 

@@ -20,7 +20,7 @@ from api.schemas import Done
 from api.services import services
 
 if TYPE_CHECKING:
-    from actors.protocol.supervisor import Outcome
+    from actors.protocol.operator import Outcome
     from actors.runtime import DeadLetter as Kept
 
 blueprint = APIBlueprint("dead letters", __name__, abp_tags=[Tag(name="dead letters")])

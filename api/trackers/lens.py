@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from flask_openapi3.types import ResponseDict
 
-    from actors.protocol.supervisor import Outcome
+    from actors.protocol.operator import Outcome
     from actors.runtime.inspection.taps import Tap
     from actors.runtime.inspection.timeline import Note
 

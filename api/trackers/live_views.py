@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.domain import LAMPORTS_PER_SOL
-from actors.protocol.supervisor import CachedCoinReport, TrackerOverview, TrackerReport
+from actors.protocol.supervisor import CachedCoinReport, TrackerReport
 from api.actors.views import actor_of
 from api.health.views import iso, iso_or_none
 from api.trackers.schemas import Ath, CachedCoin, LiveCandle, TrackerFigures, TrackerResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from actors.protocol.operator import TrackerOverview
 
 
 def live_tracking(

@@ -8,7 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from actors.domain import FINISHED_PHASE, QUOTE_MINTS, US_PER_SECOND, Mint
-from actors.protocol.supervisor import (
+from actors.protocol.operator import (
     ChoosePhase,
     GetTracker,
     Outcome,

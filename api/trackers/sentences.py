@@ -19,7 +19,7 @@ _CHARACTERS: Final = 400
 """Of one text among the details: names come from strangers."""
 _LATEST_US: Final = 4_102_444_800_000_000
 """The year 2100: a number beyond it is no time."""
-_WORDS: Final[dict[str, str]] = {
+WORDS: Final[dict[str, str]] = {
     # In the cache.
     "discovered": "It was discovered.",
     "filtered": "It was filtered out: {reason}.",
@@ -67,6 +67,10 @@ _WORDS: Final[dict[str, str]] = {
     "n8n_dead": "It will not be sent to n8n: its batch is among the dead letters.",
     "stream_committed": "Its row in coin_streams was written.",
     "row_dead": "The database refused a row of it: {error}.",
+    "row_conflict": "A row of it is there already, with other figures: ours was kept aside.",
+    "trade_conflict": "A trade of it is stored already, with another amount or price.",
+    "trade_refused": "The database refused to store a trade of it: {error}.",
+    "coin_refused": "The database refused its description: {error}.",
     "stream_seen_active": "Its row in coin_streams was seen to be active.",
     "stream_seen_inactive": "Its row in coin_streams was seen to be inactive.",
     "notes_left_out": "{notes} notes between the first and the newest ones are not kept.",
@@ -94,7 +98,7 @@ def note_of(note: Note, redactor: Redactor) -> WhyNote:
 
 def sentence(what: str, details: Mapping[str, Detail]) -> str:
     """Say in plain words what has happened, with every detail."""
-    template = _WORDS.get(what, _plain(what))
+    template = WORDS.get(what, _plain(what))
     used = {name for _, name, _, _ in Formatter().parse(template) if name}
     if not used <= details.keys():
         template, used = _plain(what), set()

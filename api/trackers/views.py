@@ -11,7 +11,7 @@ from api.trackers.schemas import LensResponse, Route, Timer
 
 if TYPE_CHECKING:
     from actors.protocol.connection import RouteReport
-    from actors.protocol.supervisor import TrackerOverview
+    from actors.protocol.operator import TrackerOverview
     from actors.runtime.messages import TimerReport
     from telemetry import Redactor
 

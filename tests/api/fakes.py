@@ -8,17 +8,15 @@ import msgspec
 
 from actors.domain import FeedState, Mint, Wallet
 from actors.protocol.connection import FeedReport, GetFeed
-from actors.protocol.operator import GetSettings
+from actors.protocol.operator import GetSettings, GetTracker, TrackerOverview
 from actors.protocol.supervisor import (
     GetActor,
     GetActors,
     GetHealth,
     GetLedger,
     GetLiveCoin,
-    GetTracker,
     HealthReport,
     LedgerReport,
-    TrackerOverview,
     TrackerReport,
 )
 from actors.runtime import ActorReport
@@ -113,7 +111,7 @@ def actor(name: str, kind: str, state: str = "running", **changes: Any) -> Actor
         name=name,
         kind=kind,
         state=state,
-        pinned=False,
+        own_thread=False,
         held=False,
         mailbox_depth=1,
         mailbox_peak=9,
@@ -130,7 +128,7 @@ def actor(name: str, kind: str, state: str = "running", **changes: Any) -> Actor
 
 ACTORS = (
     actor("supervisor", "supervisor"),
-    actor("postgres-writer:0", "postgres-writer", pinned=True),
+    actor("postgres-writer:0", "postgres-writer", own_thread=True),
     actor("connection", "connection"),
     actor("discovery", "discovery", restarts=1, last_error="ValueError: bad"),
     actor("tracker:a", "tracker"),

@@ -18,10 +18,13 @@ from actors.protocol.operator import (
     GetRecent,
     GetSettingsHistory,
     GetTimeline,
+    GetTracker,
     OpenTap,
+    Outcome,
     PauseTracker,
+    TrackerOverview,
 )
-from actors.protocol.supervisor import GetActor, GetLiveCoin, GetTracker, Outcome, TrackerOverview
+from actors.protocol.supervisor import GetActor, GetLiveCoin
 from api import ApiServer
 from tests.api.fakes import MINT
 from tests.api.test_config_changes import Keeper

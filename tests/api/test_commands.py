@@ -18,21 +18,17 @@ from actors.protocol.operator import (
     GetDeadLetters,
     GetSettingsHistory,
     GetTimeline,
+    GetTracker,
     OpenTap,
+    Outcome,
     Resized,
     ResizeDispatcher,
     ResizeTrackers,
     ResizeWriters,
     RetryDeadLetter,
-)
-from actors.protocol.supervisor import (
-    GetActors,
-    GetHealth,
-    GetTracker,
-    Outcome,
-    Problem,
     TrackerOverview,
 )
+from actors.protocol.supervisor import GetActors, GetHealth, Problem
 from actors.runtime import ArrivalClock
 from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.inspection.taps import Tap

@@ -12,9 +12,9 @@ from actors.protocol.operator import (
     DiscardDeadLetter,
     GetDeadLetter,
     GetDeadLetters,
+    Outcome,
     RetryDeadLetter,
 )
-from actors.protocol.supervisor import Outcome
 from actors.runtime import DeadLetter
 from api.dead_letters.views import Bounds, bounded, builtins_of
 from tests.api.fakes import MINT, NOON_US

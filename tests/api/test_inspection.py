@@ -12,12 +12,14 @@ from actors.protocol.connection import RouteReport
 from actors.protocol.operator import (
     GetRecent,
     GetTimeline,
+    GetTracker,
+    Outcome,
     PauseTracker,
     PinTracker,
     ResumeTracker,
     TraceTracker,
+    TrackerOverview,
 )
-from actors.protocol.supervisor import GetTracker, Outcome, TrackerOverview
 from actors.runtime.inspection.recent_messages import RecentMessage
 from actors.runtime.inspection.timeline import Note
 from actors.runtime.messages import TimerReport

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.runtime.inspection.timeline import Note
+from api.trackers import sentences
 from api.trackers.sentences import note_of, sentence
 from telemetry import Redactor
 from tests.api.fakes import NOON_US
+
+TOP = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,28 @@ def test_text_from_strangers_is_masked_and_bounded() -> None:
     assert shown.details == {"name": "x" * 400, "uri": "see ***"}
     assert "hunter2" not in shown.text
     assert len(shown.text) < 450
+
+
+def noted() -> set[str]:
+    """Find the events that actors note with a literal name."""
+    calls = (
+        node
+        for path in sorted((TOP / "actors").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr == "note" and len(node.args) > 1
+    )
+    return {
+        name.value
+        for call in calls
+        for name in ast.walk(call.args[1])
+        if isinstance(name, ast.Constant) and isinstance(name.value, str)
+    }
+
+
+def test_every_event_that_is_noted_has_a_sentence_of_its_own() -> None:
+    events = noted()
+
+    assert "discovered" in events
+    assert "unpinned" in events
+    assert events - sentences.WORDS.keys() == set()

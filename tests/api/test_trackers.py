@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from actors.domain import AllTimeHigh, Mint
-from actors.protocol.supervisor import (
-    CachedCoinReport,
+from actors.protocol.operator import (
     ChoosePhase,
     GetTracker,
     Outcome,
@@ -17,6 +16,7 @@ from actors.protocol.supervisor import (
     ReviveTracker,
     TrackerOverview,
 )
+from actors.protocol.supervisor import CachedCoinReport
 from actors.protocol.tracker import PhaseChosen
 from api import create_app
 from tests.api.fakes import MINT, NOON_US, TRACKED, actor, settings_of

@@ -11,10 +11,16 @@ from actors.domain import Place
 from actors.operator.inspection import Inspection
 from actors.protocol.connection import GetRoute
 from actors.protocol.operator import (
+    ChoosePhase,
     DiscardDeadLetter,
     GetDeadLetter,
     GetDeadLetters,
+    GetTracker,
+    Outcome,
+    RestartTracker,
     RetryDeadLetter,
+    ReviveTracker,
+    TrackerOverview,
 )
 from actors.protocol.stream_watch import PollNow
 from actors.protocol.supervisor import (
@@ -22,17 +28,11 @@ from actors.protocol.supervisor import (
     DISCOVERY,
     STREAM_WATCH,
     SUPERVISOR,
-    ChoosePhase,
     ConfigReloaded,
     GetLiveCoin,
-    GetTracker,
-    Outcome,
     PhasesLoaded,
     ReloadConfig,
-    RestartTracker,
-    ReviveTracker,
     StreamsLoaded,
-    TrackerOverview,
     UntrackMint,
 )
 from actors.protocol.tracker import PhaseChosen, SetPhase

@@ -88,7 +88,7 @@ class Sum(Actor):
 
 
 class PinnedSum(Sum):
-    pinned = True
+    own_thread = True
 
 
 class Polling(PinnedSum):
@@ -121,9 +121,9 @@ class House:
         assert gate.hangs.wait(10)
         return gate
 
-    def look(self, limit_s: float = 0.0, pinned_limit_s: float = NEVER) -> None:
+    def look(self, limit_s: float = 0.0, own_thread_limit_s: float = NEVER) -> None:
         """Look after turns; with limit 0 every turn that runs is too long."""
-        self.system.look_after(limit_s, pinned_limit_s)
+        self.system.look_after(limit_s, own_thread_limit_s)
 
     def state(self, name: str) -> str:
         report = self.system.report(name)
@@ -302,8 +302,8 @@ def test_pinned_actor_that_hangs_for_too_long_is_beyond_help(
     assert house.unrecoverable == []
     assert house.state(name) == "running"
 
-    house.look(pinned_limit_s=0.0)
-    house.look(pinned_limit_s=0.0)
+    house.look(own_thread_limit_s=0.0)
+    house.look(own_thread_limit_s=0.0)
     assert house.unrecoverable == [f"{name} has been at one turn for 0 s"]
 
 
@@ -312,7 +312,7 @@ def test_idle_actors_are_no_stalls(house: House) -> None:
     house.system.tell("idle", Add(1))
     wait_until(lambda: gate.total == 1, what="the message")
     wait_until(lambda: report_stalls(house.system, 0.0) == [], what="the end of the turn")
-    house.look(pinned_limit_s=0.0)
+    house.look(own_thread_limit_s=0.0)
     assert (house.system.dispatcher.lost, house.unrecoverable) == (0, [])
 
 

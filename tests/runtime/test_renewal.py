@@ -46,7 +46,7 @@ class Parrot(Actor):
 
 
 class PinnedParrot(Parrot):
-    pinned = True
+    own_thread = True
 
 
 def parrots(notes: list[str], kind: type[Parrot] = Parrot) -> Callable[[Context], Parrot]:

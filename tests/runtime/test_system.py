@@ -116,7 +116,7 @@ class Adder(Actor):
 
 
 class PinnedAdder(Adder):
-    pinned: ClassVar[bool] = True
+    own_thread: ClassVar[bool] = True
 
 
 class Listener(Actor):

@@ -54,7 +54,7 @@ def report(name: str) -> ActorReport:
         name=name,
         kind="tracker",
         state="running",
-        pinned=False,
+        own_thread=False,
         held=False,
         mailbox_depth=0,
         mailbox_peak=0,

@@ -10,8 +10,14 @@ from actors.postgres_writer import PostgresWriterActor, WriterState
 from actors.postgres_writer.database import BatchOutcome
 from actors.postgres_writer.spool_recovery import reassign_spool
 from actors.postgres_writer.state import ParkedMints
-from actors.protocol.operator import PauseTracker, ResizeDispatcher, ResizeWriters, ResumeTracker
-from actors.protocol.supervisor import RestartTracker, writer_of
+from actors.protocol.operator import (
+    PauseTracker,
+    ResizeDispatcher,
+    ResizeWriters,
+    RestartTracker,
+    ResumeTracker,
+)
+from actors.protocol.supervisor import writer_of
 from actors.runtime import ChildSpec
 from actors.spool.store import Spool
 from tests.runtime.seeds import try_each
