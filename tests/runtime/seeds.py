@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pykka
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -36,6 +38,14 @@ def try_each(scenario: Callable[[int], object], chosen: Iterable[int]) -> None:
                 f"{name} fails under seed {seed}: {error}\n"
                 f"Repeat it with: SEEDS={seed} pytest '{_this_test()}'"
             ) from error
+        finally:
+            _forget_actors()
+
+
+def _forget_actors() -> None:
+    """Let go of what the scenario has started: Pykka's registry holds it, and looks it through."""
+    for reference in pykka.ActorRegistry.get_all():
+        pykka.ActorRegistry.unregister(reference)
 
 
 def _this_test() -> str:
