@@ -63,7 +63,8 @@ _COLUMNS: Final = sql.SQL(
     covered_seconds, chain_breaks, trades_without_amount, last_seq, journal_id
     """
 )
-# An average has 12 decimals; the two ratios are rounded by their columns, and volatility is held
+# An average has 12 decimals, in whole numbers: a quotient of numerics may have fewer when it is
+# large. The two ratios are rounded by their columns, and volatility is held
 # within its column.
 _VALUES: Final = sql.SQL(
     """
@@ -77,7 +78,8 @@ _VALUES: Final = sql.SQL(
     num_buys, num_sells, wallets, micro, dev_sold * 0.000000001,
     max_buy * 0.000000001, max_sell * 0.000000001,
     whale_buys * 0.000000001, whale_sells * 0.000000001, num_whale_buys, num_whale_sells,
-    coalesce(round(volume * 0.000000001 / nullif(num_buys + num_sells, 0), 12), 0),
+    coalesce(div(volume * 2000::numeric + num_buys + num_sells,
+        2::numeric * nullif(num_buys::numeric + num_sells, 0)) * 0.000000000001, 0),
     coalesce(buys / nullif(buys::numeric + sells, 0), 0),
     coalesce(wallets::numeric / nullif(num_buys + num_sells, 0), 0),
     covered_us / 1e6::float8, chain_breaks, without_amount, last_seq, %(journal_id)s::int
@@ -92,6 +94,38 @@ _INSERT: Final = sql.SQL(
     ON CONFLICT (mint, "timestamp") WHERE window_start IS NOT NULL DO NOTHING
     """
 ).format(columns=_COLUMNS, values=_VALUES)
+
+# The form of the successor's trigger. A notification holds less than 8,000 bytes.
+_ANNOUNCE_ROWS: Final = """
+    WITH new AS ({insert} RETURNING mint, "timestamp", phase_id_at_time), told AS (
+        SELECT json_build_object('mint', mint, 'timestamp', "timestamp",
+            'phase_id', phase_id_at_time)::text AS row, mint, "timestamp" FROM new
+    )
+    SELECT count(*), count(pg_notify('coin_metrics_insert', row)) FROM told
+"""
+_ANNOUNCE_COMMIT: Final = """
+    WITH new AS ({insert} RETURNING mint, "timestamp", phase_id_at_time), told AS (
+        SELECT json_build_object('mint', mint, 'timestamp', "timestamp",
+            'phase_id', phase_id_at_time)::text AS row, mint, "timestamp" FROM new
+    ), placed AS (
+        SELECT row, sum(octet_length(row) + 1) OVER (ORDER BY mint, "timestamp") / 7500 AS part
+        FROM told
+    ), parts AS (
+        SELECT count(*) AS rows, '[' || string_agg(row, ',') || ']' AS part FROM placed
+        GROUP BY floor(part)
+    )
+    SELECT coalesce(sum(rows), 0)::bigint, count(pg_notify('coin_metrics_insert', part)) FROM parts
+"""
+_ANNOUNCING: Final = {
+    "row": sql.SQL(_ANNOUNCE_ROWS).format(insert=_INSERT),
+    "commit": sql.SQL(_ANNOUNCE_COMMIT).format(insert=_INSERT),
+}
+_HAS_TRIGGER: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = to_regclass('coin_metrics') AND t.tgenabled <> 'D'
+          AND p.prosrc LIKE '%coin_metrics_insert%')
+"""
 
 _FROM_TRADES: Final = (
     *("window_start", "interval_seconds", "price_open", "price_high", "price_low", "price_close"),
@@ -164,8 +198,13 @@ class PricePoint(msgspec.Struct, frozen=True):
     price_sol: float
 
 
+def announce_themselves(conn: Connection) -> bool:
+    """Say whether a trigger of coin_metrics notifies of its rows, as that of the successor does."""
+    return conn.execute(_HAS_TRIGGER).fetchone() == (True,)
+
+
 def copy_candles(
-    conn: Connection, candles: Sequence[Candle], journal_id: int = 0
+    conn: Connection, candles: Sequence[Candle], journal_id: int = 0, announce: str = "off"
 ) -> CandlesWritten:
     """Write candles in one go, once: a row that is there already (mint and time) stays as it is.
 
@@ -178,6 +217,8 @@ def copy_candles(
         conn: Of the caller.
         candles: In any order.
         journal_id: Whose sequence numbers theirs are; 0: of no journal.
+        announce: What is notified on `coin_metrics_insert` with the commit: `off`, an object for
+            each new row (`row`), or arrays of them (`commit`).
 
     Raises:
         psycopg.DataError: A value does not fit; nothing of this call is written.
@@ -185,7 +226,7 @@ def copy_candles(
     """
     with _staged(conn, candles) as cursor:
         journal = {"journal_id": journal_id or None}
-        new = cursor.execute(_INSERT, journal).rowcount
+        new = _insert(cursor, journal, announce)
         if new == len(candles):
             return CandlesWritten(new)
         different = cursor.execute(_FIND_DIFFERENT, journal).fetchall()
@@ -199,6 +240,13 @@ def copy_candles(
             cursor.execute(_KEEP_CONFLICTS, {**journal, "places": places})
     conflicts = tuple(candles[place] for place in places)
     return CandlesWritten(new, len(candles) - new - len(conflicts), conflicts)
+
+
+def _insert(cursor: psycopg.Cursor[Any], journal: dict[str, int | None], announce: str) -> int:
+    if announce == "off":
+        return cursor.execute(_INSERT, journal).rowcount
+    ((new, _),) = cursor.execute(_ANNOUNCING[announce], journal).fetchall()
+    return int(new)
 
 
 def keep_ahead(conn: Connection, candles: Sequence[Candle], journal_id: int) -> None:

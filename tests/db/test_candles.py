@@ -1,17 +1,19 @@
 """Candles in the database: exact, once, and read back."""
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors.domain import Candle, Mint
-from db.candles import PricePoint, copy_candles, latest, prices_at, recent
+from db.candles import PricePoint, announce_themselves, copy_candles, latest, prices_at, recent
 from db.errors import Verdict, classify
 from db.pool import Connection, connect
 from tests.db.rows import NOON_US, a_candle, read
@@ -139,6 +141,7 @@ candles = st.builds(
 
 
 @settings(max_examples=40, deadline=None)
+@example(candle=a_candle(volume_lamports=300_000_000_000_000_001, num_buys=2, num_sells=0))
 @given(candle=candles)
 def test_every_amount_price_and_time_is_read_back_exactly(shared_dsn: str, candle: Candle) -> None:
     with connect(shared_dsn) as connection:
@@ -294,3 +297,64 @@ def test_price_at_a_time_is_the_nearest_before_it_within_the_tolerance(conn: Con
         PricePoint(NOON_US, 1e-8),
         None,
     ]
+
+
+# Announced.
+
+
+def heard(dsn: str, candles: list[Candle], announce: str) -> list[Any]:
+    """Write candles, and give what a listener hears of it."""
+    with connect(dsn, autocommit=True) as listener, connect(dsn, autocommit=True) as writer:
+        listener.execute("LISTEN coin_metrics_insert")
+        copy_candles(writer, candles, 7, announce)
+        copy_candles(writer, candles, 7, announce)
+        found = [each.payload for each in listener.notifies(timeout=0.5)]
+        assert all(len(payload.encode()) < 8000 for payload in found)
+        return [json.loads(payload) for payload in found]
+
+
+SECOND_US = 1_000_000
+
+
+def test_each_new_row_is_announced_as_the_successors_trigger_does(dsn: str) -> None:
+    rows = [a_candle("B"), a_candle("A", phase_id=2)]
+
+    assert sorted(heard(dsn, rows, "row"), key=str) == [
+        {"mint": "A", "timestamp": "2025-10-01T12:00:00+00:00", "phase_id": 2},
+        {"mint": "B", "timestamp": "2025-10-01T12:00:00+00:00", "phase_id": 1},
+    ]
+
+
+def test_a_commit_is_announced_in_arrays_below_the_limit(dsn: str) -> None:
+    rows = [a_candle("M" * 44, NOON_US + number * SECOND_US) for number in range(500)]
+
+    arrays = heard(dsn, rows, "commit")
+
+    assert 5 < len(arrays) < 15
+    told = [each["timestamp"] for array in arrays for each in array]
+    assert len(told) == len(set(told)) == 500
+
+
+def test_nothing_is_announced_unless_it_is_wished(dsn: str) -> None:
+    assert heard(dsn, [a_candle()], "off") == []
+
+
+def test_a_trigger_that_announces_is_recognised(dsn: str, conn: Connection) -> None:
+    assert not announce_themselves(conn)
+    conn.execute(
+        """
+        CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM pg_notify('coin_metrics_insert', json_build_object('mint', NEW.mint,
+                'timestamp', NEW.timestamp, 'phase_id', NEW.phase_id_at_time)::text);
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER tell AFTER INSERT ON coin_metrics FOR EACH ROW EXECUTE FUNCTION told()
+        """
+    )
+    assert announce_themselves(conn)
+    by_trigger = heard(dsn, [a_candle("C")], "off")
+    conn.execute("ALTER TABLE coin_metrics DISABLE TRIGGER tell")
+    assert not announce_themselves(conn)
+    conn.execute("DELETE FROM coin_metrics")
+
+    assert by_trigger == heard(dsn, [a_candle("C")], "row") != []
