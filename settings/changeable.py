@@ -16,6 +16,7 @@
 | WS_URI, PUMPPORTAL_API_KEY | by a restart | another feed must not continue the windows of this one |
 | JOURNAL_*, SPOOL_MAX_MB | by a restart | the files are opened with them, and recovery relies on them |
 | STORE_TRADES | by a restart | a window's trades are written whole or not at all |
+| NOTIFY_CANDLES | by a restart | the writers' sessions are opened with it |
 | FEED, STATE_DIR, API_*, LOG_FORMAT | only from the environment | they decide where the changes lie, who may make them, and who reads the log |
 """  # noqa: E501 - a table
 
@@ -34,7 +35,7 @@ RESTARTS: Final = frozenset(
         "db_dsn", "db_pool_min", "db_pool_max", "db_statement_timeout",
         "ws_uri", "pumpportal_api_key",
         "journal_fsync", "journal_max_mb", "journal_max_hours", "spool_max_mb",
-        "store_trades",
+        "store_trades", "notify_candles",
     }
 )  # fmt: skip
 """Attributes whose change acts by a drained restart."""

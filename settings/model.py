@@ -23,6 +23,7 @@ from settings.masking import (
 from settings.values import (
     REPLAY_PREFIX,
     Activation,
+    Announcement,
     ApiKey,
     Dsn,
     Feed,
@@ -150,6 +151,8 @@ class Settings(BaseSettings):
     """Host names the API answers to besides the loopback ones; without ports, comma-separated."""
 
     store_trades: bool = False
+    notify_candles: Announcement = "off"
+    """What is notified on the channel `coin_metrics_insert`: nothing, each new row, each commit."""
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "console"
 

@@ -338,6 +338,7 @@ class Tree:
             self._pool,
             whale_lamports=round(whale_sol * LAMPORTS_PER_SOL),
             session=self.session,
+            announce=self.system.settings.notify_candles,
         )
 
     def _pool(self) -> Pool:

@@ -105,17 +105,26 @@ class PooledDatabase:
         pool_factory: Makes a pool that is not open yet.
         whale_lamports: A stored trade of at least this much is marked as a whale's.
         session: This run, whose numbers go into the rows.
+        announce: What is notified with a commit (NOTIFY_CANDLES); nothing where a trigger of the
+            table does that already.
 
     Raises:
         db.errors.DsnError: The connection string cannot be used.
     """
 
     def __init__(
-        self, pool_factory: Callable[[], Pool], *, whale_lamports: int, session: Session
+        self,
+        pool_factory: Callable[[], Pool],
+        *,
+        whale_lamports: int,
+        session: Session,
+        announce: str = "off",
     ) -> None:
         self._pool_factory = pool_factory
         self._session = session
         self._whale_lamports = whale_lamports
+        self._announce = announce
+        self._announces_now: str | None = None
         self._refusals: list[str] = []
         # Made here, still closed, so that a connection string that cannot be used blames no row.
         self._pool: Pool | None = self._make_pool()
@@ -129,10 +138,18 @@ class PooledDatabase:
         try:
             with self._pool.connection(timeout=checkout_s) as connection:
                 _limit(connection, limit_s)
-                return _write(connection, contents, self._whale_lamports, self._session)
+                announce = self._announcing(connection)
+                return _write(connection, contents, self._whale_lamports, self._session, announce)
         except PoolTimeout as timeout:
             # The pool's own text only says that it took too long.
             raise psycopg.OperationalError((self._refusals or [str(timeout)])[-1]) from timeout
+
+    def _announcing(self, connection: Connection) -> str:
+        """Say what to notify; the table is looked at once a pool."""
+        if self._announces_now is None:
+            is_done = self._announce == "off" or candles.announce_themselves(connection)
+            self._announces_now = "off" if is_done else self._announce
+        return self._announces_now
 
     def mark_whales(self, lamports: int) -> None:
         """Use another threshold; see `WriterDatabase.mark_whales`."""
@@ -140,6 +157,7 @@ class PooledDatabase:
 
     def _make_pool(self) -> Pool:
         pool = self._pool_factory()
+        self._announces_now = None
         self._refusals.clear()
         pool.connection_class = _remembering(self._refusals)
         return pool
@@ -192,7 +210,11 @@ def _ms(seconds: float) -> str:
 
 
 def _write(
-    connection: Connection, contents: Contents, whale_lamports: int, session: Session
+    connection: Connection,
+    contents: Contents,
+    whale_lamports: int,
+    session: Session,
+    announce: str,
 ) -> BatchOutcome:
     ahead = [candle for candle in contents.candles if _is_ahead(candle, session)]
     if ahead:
@@ -200,7 +222,7 @@ def _write(
     rows = [c for c in contents.candles if not _is_ahead(c, session)] if ahead else contents.candles
     written = candles.CandlesWritten()
     if rows:
-        written = candles.copy_candles(connection, rows, session.journal_id)
+        written = candles.copy_candles(connection, rows, session.journal_id, announce)
     refused: list[RefusedRow] = []
     for change in contents.changes:
         refused += _apply(connection, change)
