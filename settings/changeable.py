@@ -40,8 +40,11 @@ RESTARTS: Final = frozenset(
 )  # fmt: skip
 """Attributes whose change acts by a drained restart."""
 FIXED: Final = frozenset(
-    {"feed", "state_dir", "api_host", "api_port", "api_token", "api_allowed_hosts", "log_format"}
-)
+    {
+        "feed", "state_dir", "log_format",
+        "api_host", "api_port", "api_token", "api_allowed_hosts", "api_prefix",
+    }
+)  # fmt: skip
 """Attributes that only the environment sets."""
 LIVE: Final = frozenset(Settings.model_fields) - RESTARTS - FIXED
 """Attributes whose change acts without a restart."""

@@ -35,6 +35,7 @@ from settings.values import (
     LogLevel,
     Megabytes,
     Method,
+    PathPrefix,
     Pattern,
     PositiveSol,
     QuietSeconds,
@@ -148,6 +149,8 @@ class Settings(BaseSettings):
     api_token: Token | None = None
     api_allowed_hosts: Hosts = ()
     """Host names the API answers to besides the loopback ones; without ports, comma-separated."""
+    api_prefix: PathPrefix | None = None
+    """Where the paths of pump-platform are served besides ours."""
 
     store_trades: bool = False
     log_level: LogLevel = "INFO"
