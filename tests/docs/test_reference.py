@@ -7,11 +7,13 @@ import tomllib
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+import msgspec
 import pytest
 from pydantic import ValidationError
 
 from api import create_app
 from cli.main import COMMANDS, main
+from db.phases import PRESETS
 from settings.changeable import FIXED, RESTARTS
 from settings.model import NAMES, Settings
 from settings.other_names import ALIASES, RETIRED, SUCCESSOR
@@ -243,6 +245,19 @@ def _row(attribute: str, telemetry: Telemetry) -> str:
     labels = ", ".join(f"`{label}`" for label in definition.labels)
     name = _exposed(telemetry, attribute)
     return f"| `{name}` | {definition.kind} | {labels} | {definition.text} |"
+
+
+# Phases.
+
+
+def test_phases_of_the_successor_are_written_as_the_preset_has_them() -> None:
+    section = page("docs/data.md").partition("### Presets of phases")[2].partition("## ")[0]
+    written = [tuple(row) for row in rows(section)][1:]
+
+    assert written == [
+        tuple(str(value) for value in msgspec.structs.astuple(phase))
+        for phase in PRESETS["pump-platform"]
+    ]
 
 
 # Packages.
