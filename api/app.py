@@ -12,7 +12,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.routing import BaseConverter
 
-from api import auth, problems
+from api import auth, problems, successor
 from api.actors import crash_reports, resize
 from api.actors import routes as actors
 from api.analytics import routes as analytics
@@ -133,6 +133,8 @@ def create_app(
     for noun in _NOUNS:
         app.register_api(noun.blueprint)
     app.register_blueprint(docs.blueprint)
+    if settings.api_prefix is not None:
+        successor.mount(app, settings.api_prefix)
     app.after_request(_counting(telemetry))
     return app
 

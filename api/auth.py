@@ -19,8 +19,8 @@ BODY_LIMIT: Final = 64 * 1024
 PROBES: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Open to any host name and without a token: what watches the service knows neither."""
 
-_CHEAP: Final = PROBES - {"/metrics"}
-"""Answered to everybody, other sites' pages too: they cost and tell nothing."""
+_DEAR: Final = frozenset({"/metrics"})
+"""Not answered to other sites' pages, as the other probes are, which cost and tell nothing."""
 _PAGES: Final = frozenset({"/", "/docs"})
 _ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
 """Sites are compared without ports: a page of another port of this machine is `same-site`."""
@@ -49,6 +49,11 @@ def host_is_allowed(host: str | None, allowed: frozenset[str]) -> bool:
     return is_loopback(name) or name in allowed
 
 
+def health_paths(prefix: str | None) -> frozenset[str]:
+    """Name the paths of `/health`: ours, and the one below API_PREFIX."""
+    return frozenset({"/health"} if prefix is None else {"/health", f"{prefix}/health"})
+
+
 def token_fits(header: str | None, token: str) -> bool:
     """Compare an Authorization header with the token, in a time that says nothing about it."""
     scheme, _, given = (header or "").partition(" ")
@@ -62,14 +67,15 @@ def register(app: Flask, settings: Settings) -> None:
     `g.is_refused` says afterwards whether the request was refused before its route was reached.
     """
     allowed = frozenset(settings.api_allowed_hosts)
+    probes = PROBES | health_paths(settings.api_prefix)
     token = None if settings.api_token is None else settings.api_token.get_secret_value()
 
     def refused() -> Response | None:
         if request.content_length is not None and request.content_length > BODY_LIMIT:
             return problem(413, "The body is larger than 64 KiB: send a smaller one.")
-        if request.path not in _CHEAP and _asked_by_another_page():
+        if request.path not in probes - _DEAR and _asked_by_another_page():
             return problem(403, "Pages of other sites get nothing here: call it yourself.")
-        if request.path in PROBES:
+        if request.path in probes:
             return None
         if not host_is_allowed(request.headers.get("Host"), allowed):
             return problem(

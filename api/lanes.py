@@ -45,21 +45,22 @@ class RequestLane(ThreadedTaskDispatcher):  # type: ignore[misc]  # its base has
 class RequestLanes:
     """The lanes of a server, as waitress sees them: one dispatcher."""
 
-    def __init__(self) -> None:
+    def __init__(self, health_paths: frozenset[str]) -> None:
         """Start every lane's threads."""
+        self._health_paths = health_paths | {"/readyz"}
         self._common = RequestLane(THREADS, WAITING)
         self._health = RequestLane(HEALTH_THREADS, HEALTH_WAITING)
 
     def add_task(self, channel: Any) -> None:
         """Queue a connection's request in its lane, or have it answered. Called by the loop."""
         # A head that could not be read has no path.
-        match getattr(channel.requests[0], "path", ""):
-            case "/livez":
-                channel.service()
-            case "/health" | "/readyz":
-                self._health.add_task(channel)
-            case _:
-                self._common.add_task(channel)
+        path = getattr(channel.requests[0], "path", "")
+        if path == "/livez":
+            channel.service()
+        elif path in self._health_paths:
+            self._health.add_task(channel)
+        else:
+            self._common.add_task(channel)
 
     def shutdown(self, *, cancel_pending: bool, timeout: float) -> None:
         """Let running requests end within `timeout` seconds over all lanes."""

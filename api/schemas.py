@@ -65,6 +65,12 @@ class Body(Schema):
     model_config = ConfigDict(strict=True)
 
 
+class DryRunQuery(Schema):
+    """Whether it is done, or only said what would be."""
+
+    dry_run: bool = Field(default=False, description="say what would happen, and do nothing")
+
+
 class Done(Schema):
     """A change is made."""
 

@@ -12,10 +12,10 @@ from waitress import wasyncore  # type: ignore[import-untyped]  # has no types
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
 from waitress.server import TcpWSGIServer  # type: ignore[import-untyped]
 
-from api.auth import BODY_LIMIT
+from api.auth import BODY_LIMIT, health_paths
 from api.connections import CONNECTIONS, REQUEST_SECONDS, Channel, look_after
 from api.lanes import RequestLanes
-from api.services import end_long_work
+from api.services import end_long_work, prefix_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -109,7 +109,7 @@ class ApiServer:
             self._app,
             self._sockets,
             _sock=listener,
-            dispatcher=RequestLanes(),
+            dispatcher=RequestLanes(health_paths(prefix_of(self._app))),
             adj=_adjustments(listener),
             sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
             bind_socket=False,

@@ -107,6 +107,12 @@ def services() -> Services:
     return cast("Services", current_app.extensions[_EXTENSION])
 
 
+def prefix_of(app: Flask) -> str | None:
+    """Give the application's API_PREFIX."""
+    found = app.extensions.get(_EXTENSION)
+    return found.settings.api_prefix if isinstance(found, Services) else None
+
+
 def end_long_work(app: Flask) -> None:
     """Have the application's event streams end themselves, within a second."""
     found = app.extensions.get(_EXTENSION)

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "tap": "cli.coins:tap",
     "resize": "cli.resize:resize",
     "config": "cli.config:config",
+    "phases": "cli.phases:phases",
     "dead-letters": "cli.dead_letters:dead_letters",
     "audit": "cli.audit:audit_command",
     "simulate": "simulator.cli:simulate",

@@ -65,6 +65,25 @@ def ensure_table(
     _widen_texts(conn, table, wanted)
 
 
+def ensure_view(conn: Connection, name: str, columns: Iterable[str], rest: str) -> bool:
+    """Make a view, unless there is a relation of this name, whatever it is; say whether it did.
+
+    Args:
+        conn: With an open transaction.
+        name: The view.
+        columns: SQL of each.
+        rest: SQL from FROM on.
+    """
+    if conn.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchone() == (True,):
+        return False
+    conn.execute(
+        sql.SQL("CREATE VIEW {} AS SELECT {} {}").format(
+            sql.Identifier(name), sql.SQL(", ").join(map(sql.SQL, columns)), sql.SQL(rest)
+        )
+    )
+    return True
+
+
 def unconstrain(conn: Connection, table: str, names: Iterable[str]) -> None:
     """Turn numeric(p,s) columns into numeric, which takes every digit; only the catalogue changes.
 
@@ -108,7 +127,7 @@ def ensure_unique(conn: Connection, table: str, key: str, newest_first: str) -> 
     )
 
 
-def copy_privileges(conn: Connection, source: str, target: str) -> None:
+def copy_privileges(conn: Connection, source: str, target: str, only: Iterable[str] = ()) -> None:
     """Let everybody do with one table what they may do with another, its owner included.
 
     Privileges on single columns are left out.
@@ -116,8 +135,10 @@ def copy_privileges(conn: Connection, source: str, target: str) -> None:
     Args:
         conn: With an open transaction, of the target's owner.
         source: The table whose privileges are read.
-        target: The table that gets them as well.
+        target: The table or view that gets them as well.
+        only: Which privileges, such as SELECT; all of them without.
     """
+    wanted = list(only)
     found = conn.execute(
         """
         SELECT held.grantee = 0, held.grantee::regrole::text, held.privilege_type,
@@ -126,9 +147,10 @@ def copy_privileges(conn: Connection, source: str, target: str) -> None:
             aclexplode(coalesce(source.relacl, acldefault('r', source.relowner))) held
         WHERE source.oid = to_regclass(%s) AND held.grantee <> (
             SELECT relowner FROM pg_class WHERE oid = to_regclass(%s))
+            AND (held.privilege_type = ANY(%s) OR %s)
         GROUP BY held.grantee, held.privilege_type ORDER BY 2, 3
         """,
-        (source, target),
+        (source, target, wanted, not wanted),
     ).fetchall()
     for is_public, grantee, privilege, is_grantable in found:
         # A regrole is written as an identifier, quoted where it has to be.

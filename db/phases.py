@@ -1,13 +1,16 @@
 """The phases of a coin (`ref_coin_phases`): how often a coin of a certain age is written.
 
 Ids 1 to 98 are regular phases; 99 (finished) and 100 (graduated) say how a stream ended and cannot
-be changed. The caller owns the transaction.
+be changed. A preset is a whole table of regular phases. The caller owns the transaction.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
 
 from actors.domain import FINISHED_PHASE, GRADUATED_PHASE, Phase
 from db.encoding import fitting
@@ -15,7 +18,7 @@ from db.errors import PhaseRefusedError
 from db.values import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from db.pool import Connection
 
@@ -28,13 +31,58 @@ INSERT INTO ref_coin_phases (id, name, interval_seconds, min_age_minutes, max_ag
 VALUES (%s, %s, %s, %s, %s)
 """
 
-SEED: Final = (
-    Phase(1, "Baby Zone", 5, 0, 10),
-    Phase(2, "Survival Zone", 30, 10, 60),
-    Phase(3, "Mature Zone", 60, 60, 1440),
+_UPDATE: Final = """
+UPDATE ref_coin_phases
+SET name = %s, interval_seconds = %s, min_age_minutes = %s, max_age_minutes = %s
+WHERE id = %s
+"""
+
+_ENDS: Final = (
     Phase(FINISHED_PHASE, "Finished", 0, 1440, _OPEN_END_MINUTES),
     Phase(GRADUATED_PHASE, "Graduated", 0, 1440, _OPEN_END_MINUTES),
 )
+_ORIGINAL: Final = (
+    Phase(1, "Baby Zone", 5, 0, 10),
+    Phase(2, "Survival Zone", 30, 10, 60),
+    Phase(3, "Mature Zone", 60, 60, 1440),
+)
+SEED: Final = (*_ORIGINAL, *_ENDS)
+"""What a new database gets."""
+
+Preset = Literal["pump-platform", "original", "default"]
+PRESETS: Final[Mapping[Preset, tuple[Phase, ...]]] = MappingProxyType(
+    {
+        "pump-platform": (
+            Phase(1, "Newborn", 3, 0, 2),
+            Phase(2, "Baby", 5, 2, 8),
+            Phase(3, "Toddler", 10, 8, 20),
+            Phase(4, "Teen", 30, 20, 90),
+            Phase(5, "Young", 60, 90, 240),
+            Phase(6, "Adult", 120, 240, 1080),
+            Phase(7, "Senior", 300, 1080, 8640),
+            Phase(8, "Veteran", 600, 8640, 33_120),
+        ),
+        "original": _ORIGINAL,
+        "default": _ORIGINAL,
+    }
+)
+"""Regular phases by who seeds them: the original's successor, the original, mintwatch."""
+
+
+class PhaseMove(msgspec.Struct, frozen=True):
+    """Active streams of a phase that goes, and where they go; 99 ends them."""
+
+    from_id: int
+    to_id: int
+    streams: int
+
+
+class PhaseSwitch(msgspec.Struct, frozen=True):
+    """From one table of phases to another, each by id, rows that cannot be used included."""
+
+    before: tuple[Phase, ...]
+    after: tuple[Phase, ...]
+    moves: tuple[PhaseMove, ...]
 
 
 def seed(conn: Connection) -> None:
@@ -118,14 +166,7 @@ def update_phase(conn: Connection, phase_id: int, changes: dict[str, Any]) -> Ph
                 changes.get("max_age_minutes", known.max_age_minutes),
             )
         )
-        conn.execute(
-            """
-            UPDATE ref_coin_phases
-            SET name = %s, interval_seconds = %s, min_age_minutes = %s, max_age_minutes = %s
-            WHERE id = %s
-            """,
-            (*_values(phase, fitting(conn))[1:], phase_id),
-        )
+        _change(conn, phase)
         return phase
 
 
@@ -150,13 +191,76 @@ def delete_phase(conn: Connection, phase_id: int) -> int | None:
             return None
         if len(regular) == 1:
             raise PhaseRefusedError("This is the last regular phase: create another one first.")
-        following = next((number for number in regular if number > phase_id), FINISHED_PHASE)
         conn.execute("DELETE FROM ref_coin_phases WHERE id = %s", (phase_id,))
-        return conn.execute(
-            "UPDATE coin_streams SET current_phase_id = %s"
-            " WHERE current_phase_id = %s AND is_active",
-            (following, phase_id),
-        ).rowcount
+        return _move_streams(conn, phase_id, _following(regular, phase_id))
+
+
+def switch_phases(conn: Connection, preset: Preset, *, dry_run: bool = False) -> PhaseSwitch:
+    """Replace the regular phases by those of a preset, all or none; 99 and 100 stay as they are.
+
+    Active streams of a phase that goes move to the next higher one of the preset, else to 99, as
+    if it were deleted.
+
+    Args:
+        conn: Of the caller.
+        preset: Which.
+        dry_run: Say what would change, and change nothing.
+
+    Raises:
+        PhaseRefusedError: There is no such preset.
+    """
+    if preset not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise PhaseRefusedError(f"There is no preset {preset!r}: choose one of {known}.")
+    if dry_run:
+        with conn.transaction():
+            return _planned(conn, PRESETS[preset])
+    with _changing(conn):
+        switch = _planned(conn, PRESETS[preset])
+        _carry_out(conn, switch)
+        return switch
+
+
+def _planned(conn: Connection, preset: Iterable[Phase]) -> PhaseSwitch:
+    before = _stored(conn)
+    kept = {phase.id: phase for phase in (*_ENDS, *before) if phase.id >= FINISHED_PHASE}
+    wanted = {phase.id: _checked(phase) for phase in preset}
+    after = sorted([*wanted.values(), *kept.values()], key=lambda phase: phase.id)
+    gone = [phase.id for phase in before if phase.id < FINISHED_PHASE and phase.id not in wanted]
+    moves = (
+        PhaseMove(number, _following(wanted, number), streams_in_phase(conn, number))
+        for number in gone
+    )
+    return PhaseSwitch(tuple(before), tuple(after), tuple(move for move in moves if move.streams))
+
+
+def _carry_out(conn: Connection, switch: PhaseSwitch) -> None:
+    known = {phase.id for phase in switch.before}
+    for phase in switch.after:
+        if phase.id not in known:
+            conn.execute(_INSERT, _values(phase, fitting(conn)))
+        elif phase not in switch.before:
+            _change(conn, phase)
+    for move in switch.moves:
+        _move_streams(conn, move.from_id, move.to_id)
+    gone = known.difference(phase.id for phase in switch.after)
+    conn.execute("DELETE FROM ref_coin_phases WHERE id = ANY(%s)", (sorted(gone),))
+
+
+def _change(conn: Connection, phase: Phase) -> None:
+    number, *values = _values(phase, fitting(conn))
+    conn.execute(_UPDATE, (*values, number))
+
+
+def _following(regular: Iterable[int], phase_id: int) -> int:
+    return next((number for number in sorted(regular) if number > phase_id), FINISHED_PHASE)
+
+
+def _move_streams(conn: Connection, from_id: int, to_id: int) -> int:
+    return conn.execute(
+        "UPDATE coin_streams SET current_phase_id = %s WHERE current_phase_id = %s AND is_active",
+        (to_id, from_id),
+    ).rowcount
 
 
 def streams_in_phase(conn: Connection, phase_id: int) -> int:

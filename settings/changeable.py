@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from settings.errors import nearest
 from settings.model import Settings
+from settings.other_names import RETIRED, SUCCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,15 +41,15 @@ RESTARTS: Final = frozenset(
 )  # fmt: skip
 """Attributes whose change acts by a drained restart."""
 FIXED: Final = frozenset(
-    {"feed", "state_dir", "api_host", "api_port", "api_token", "api_allowed_hosts", "log_format"}
-)
+    {
+        "feed", "state_dir", "log_format",
+        "api_host", "api_port", "api_token", "api_allowed_hosts", "api_prefix",
+    }
+)  # fmt: skip
 """Attributes that only the environment sets."""
 LIVE: Final = frozenset(Settings.model_fields) - RESTARTS - FIXED
 """Attributes whose change acts without a restart."""
 
-_RETIRED: Final = {
-    "trade_buffer_seconds": "trades of a coin are kept as long as the coin, see coin_cache_seconds"
-}
 _OPTIONAL: Final = frozenset(
     name for name, info in Settings.model_fields.items() if info.default is None
 )
@@ -82,15 +83,20 @@ def _refusal(name: str, value: object) -> str | None:
             f"{name.upper()} cannot be changed while the service runs: set it in the environment "
             "or the .env file, and start mintwatch again."
         )
-    if name in _RETIRED:
-        return f"{name} has no effect any more: {_RETIRED[name]}."
+    if name.islower() and (retired := RETIRED.get(name.upper())):
+        return f"{name} has no effect any more: {retired.because}, see {retired.instead.lower()}."
     if name not in Settings.model_fields:
-        return f"{_bounded(name)} is not a setting.{nearest(name, LIVE | RESTARTS)}"
+        return f"{_bounded(name)} is not a setting.{_meant(name)}"
     if isinstance(value, bool) and Settings.model_fields[name].annotation is not bool:
         return (
             f"{name.upper()} is {str(value).lower()}, but no truth value is expected: correct it."
         )
     return None
+
+
+def _meant(name: str) -> str:
+    ours = SUCCESSOR.get(name.upper())
+    return f" Did you mean {ours.lower()}?" if ours else nearest(name, LIVE | RESTARTS)
 
 
 def _bounded(name: str) -> str:

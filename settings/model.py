@@ -36,6 +36,7 @@ from settings.values import (
     LogLevel,
     Megabytes,
     Method,
+    PathPrefix,
     Pattern,
     PositiveSol,
     QuietSeconds,
@@ -149,6 +150,8 @@ class Settings(BaseSettings):
     api_token: Token | None = None
     api_allowed_hosts: Hosts = ()
     """Host names the API answers to besides the loopback ones; without ports, comma-separated."""
+    api_prefix: PathPrefix | None = None
+    """Where the paths of pump-platform are served besides ours."""
 
     store_trades: bool = False
     notify_candles: Announcement = "off"

@@ -14,6 +14,7 @@ from settings.conflicts import conflicts, doubts
 from settings.destinations import stray_secrets
 from settings.errors import SettingsError, default_of, mistake
 from settings.model import NAMES, Settings, suggest
+from settings.other_names import ALIASES, RETIRED, SUCCESSOR
 from settings.private_files import refusal_of_file
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ ENVIRONMENT: Final = "the environment"
 CHANGES: Final = "settings.json"
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-_ALIASES: Final = {"HEALTH_PORT": "API_PORT"}
-_RETIRED: Final = {
-    "TRADE_BUFFER_SECONDS": "trades of a coin are kept as long as the coin, see COIN_CACHE_SECONDS"
-}
 
 
 @dataclass(slots=True)
@@ -40,6 +37,10 @@ class _Findings:
     warnings: list[str] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     """Attributes whose values were changed while the service ran."""
+    other_names: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What stands under a name that is not ours: by that name, the value and where."""
+    read_from: dict[str, str] = field(default_factory=dict)
+    """Attributes whose values stand under another name: that name, and where."""
 
 
 def load(
@@ -49,8 +50,9 @@ def load(
 ) -> Settings:
     """Read the settings: overrides win over the environment, which wins over the `.env` file.
 
-    A blank value counts as not set, except for BAD_NAMES_PATTERN, where it is refused. A file that
-    does not exist has no settings. No `${...}` is expanded in the file. Reads the disk for the
+    A blank value counts as not set, except for BAD_NAMES_PATTERN, where it is refused. Names of
+    pump-platform are read where ours is not set, with a warning. A file that does not exist has no
+    settings. No `${...}` is expanded in the file. Reads the disk for the
     file, for FEED and for STATE_DIR; writes nothing.
 
     Args:
@@ -77,7 +79,7 @@ def load(
 
 
 def environment(environ: Mapping[str, str], env_file: Path | None = None) -> dict[str, str]:
-    """Give the texts that hold without any override, by setting name, aliases resolved.
+    """Give the texts that hold without any override, by our own names.
 
     What is no setting, or blank, is left out. Reads the file; nothing is validated.
 
@@ -95,11 +97,12 @@ def _read(environ: Mapping[str, str], env_file: Path | None) -> _Findings:
     if env_file is not None:
         _take(findings, _read_env_file(env_file, findings), str(env_file))
     _take(findings, {k: v for k, v in environ.items() if _is_known(k)}, ENVIRONMENT)
+    _take_other_names(findings)
     return findings
 
 
 def _is_known(name: str) -> bool:
-    return name in NAMES or name in _ALIASES
+    return any(name in known for known in (NAMES, ALIASES, SUCCESSOR, RETIRED))
 
 
 def _read_env_file(path: Path, findings: _Findings) -> dict[str, str]:
@@ -133,29 +136,49 @@ def _is_wanted(key: str, path: Path, findings: _Findings) -> bool:
     """Say whether a key of the file is a setting; if not, warn."""
     if _is_known(key):
         return True
-    if key in _RETIRED:
-        findings.warnings.append(f"{key} in {path} has no effect any more: {_RETIRED[key]}.")
-    else:
-        findings.warnings.append(
-            f"{key} in {path} is not a setting and has no effect.{suggest(key)}"
-        )
+    findings.warnings.append(f"{key} in {path} is not a setting and has no effect.{suggest(key)}")
     return False
 
 
 def _take(findings: _Findings, found: Mapping[str, str], source: str) -> None:
     """Add the texts of one source, which win over those added before."""
-    for alias, name in _ALIASES.items():
+    for alias, name in ALIASES.items():
         given = {found[key].strip() for key in (alias, name) if found.get(key, "").strip()}
         if len(given) > 1:
             findings.errors.append(
                 f"{alias} and {name} have different values in {source}, though both name the same: "
                 "keep one of them."
             )
-    for key, value in sorted(found.items(), key=lambda item: item[0] not in _ALIASES):
-        if value.strip() or key == "BAD_NAMES_PATTERN":
-            attribute = _ALIASES.get(key, key).lower()
-            findings.values[attribute] = value
-            findings.sources[attribute] = source
+    for key, value in sorted(found.items(), key=lambda item: item[0] not in ALIASES):
+        if not value.strip() and key != "BAD_NAMES_PATTERN":
+            continue
+        if key in SUCCESSOR or key in RETIRED:
+            findings.other_names[key] = (value, source)
+            continue
+        attribute = ALIASES.get(key, key).lower()
+        findings.values[attribute] = value
+        findings.sources[attribute] = source
+
+
+def _take_other_names(findings: _Findings) -> None:
+    """Read what stands under a name that is not ours, and say so, once for each name."""
+    for key, (value, source) in findings.other_names.items():
+        if key in RETIRED:
+            because, instead = RETIRED[key]
+            said = f"has no effect any more: {because}, see {instead}."
+        elif ours := findings.sources.get(SUCCESSOR[key].lower()):
+            said = f"has no effect, because {SUCCESSOR[key]} is set in {ours}: remove it."
+        else:
+            said = f"is read as {SUCCESSOR[key]}, which is its name here: rename it."
+            _take_from(findings, key, value, source)
+        findings.warnings.append(f"{key} in {source} {said}")
+
+
+def _take_from(findings: _Findings, key: str, value: str, source: str) -> None:
+    attribute = SUCCESSOR[key].lower()
+    findings.values[attribute] = value
+    findings.sources[attribute] = f"{source} ({key})"
+    findings.read_from[attribute] = f"{key} in {source}"
 
 
 def _take_overrides(findings: _Findings, overrides: Mapping[str, Any]) -> None:
@@ -195,5 +218,7 @@ def _validate(findings: _Findings) -> tuple[Settings, frozenset[str]]:
         findings.errors.append(
             mistake(name, found, values[name], fields, f"correct it, or {remedy}")
         )
+        if name in findings.read_from and name not in findings.changed:
+            findings.errors.append(f"{name.upper()} is read from {findings.read_from[name]}.")
     good = {name: value for name, value in values.items() if name not in mistakes}
     return Settings(**good), frozenset(mistakes)

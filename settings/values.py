@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,15 @@ from settings.masking import MASK, Secret, is_masked_dsn, is_masked_url, read_ds
 
 _SHORTEST_S: Final = 0.05
 REPLAY_PREFIX: Final = "replay:"
+OWN_PATHS: Final = frozenset(
+    {
+        "actor-tree", "actors", "analytics", "config", "database", "dead-letters", "docs",
+        "dossiers", "feed", "health", "ledger", "livez", "metrics", "openapi.json", "problems",
+        "readyz", "reload-config", "trackers",
+    }
+)  # fmt: skip
+"""What the paths of the API begin with."""
+_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_-]{1,64}){1,8}")
 FeedKind = Literal["pumpportal", "simulator", "replay"]
 
 _DSN_FORM: Final = (
@@ -146,6 +156,15 @@ def _check_host(value: str) -> str:
     return value
 
 
+def _check_prefix(value: str) -> str:
+    if not _PREFIX.fullmatch(value) or value.split("/")[1] in OWN_PATHS:
+        raise refuse(
+            "a path such as /api/find, without a slash at its end, that begins as none of the "
+            "service's own paths does,"
+        )
+    return value
+
+
 def _split_hosts(value: object) -> object:
     if isinstance(value, str):
         return tuple(host.strip().lower() for host in value.split(",") if host.strip())
@@ -184,6 +203,7 @@ Header = Annotated[Secret, AfterValidator(_check_header)]
 Pattern = Annotated[str, Field(max_length=4096), AfterValidator(_check_pattern)]
 Host = Annotated[str, AfterValidator(_check_host)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_split_hosts)]
+PathPrefix = Annotated[str, AfterValidator(_check_prefix)]
 Token = Annotated[Secret, AfterValidator(_check_token)]
 Method = Annotated[Literal["POST", "GET"], BeforeValidator(_upper)]
 Activation = Annotated[Literal["external", "trades"], BeforeValidator(_lower)]

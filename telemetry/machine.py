@@ -40,6 +40,9 @@ class MachineMetrics(Instruments):
         self.metrics_saved = self._counter(
             "unified_metrics_saved", "Candles committed to the database."
         )
+        self.trades_stored = self._counter(
+            "mintwatch_trades_stored", "Single trades committed to coin_transactions."
+        )
         self.db_errors = self._counters(
             "unified_db_errors", "Failed database work, by what is done about it.", type=DB_ERRORS
         )

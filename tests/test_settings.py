@@ -98,6 +98,7 @@ def write(folder: Path, text: str) -> Path:
         ("api_port", 8000),
         ("api_token", None),
         ("api_allowed_hosts", ()),
+        ("api_prefix", None),
         ("store_trades", False),
         ("log_level", "INFO"),
         ("log_format", "console"),
@@ -412,6 +413,27 @@ def test_health_port_is_another_name_of_api_port() -> None:
             "HEALTH_PORT and API_PORT have different values in the environment, though both name "
             "the same: keep one of them."
         ),
+    )
+
+
+@pytest.mark.parametrize("prefix", ["/api/find", "/find", "/a-b/c_d/e", "/configs"])
+def test_prefix_is_a_path(prefix: str) -> None:
+    assert load({"API_PREFIX": prefix}).api_prefix == prefix
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "api/find", "/", "//", "/api/", "/api//find", "/a b", "/a?b", "/<text:mint>", "/..",
+        "/a/./b", "/caf\u00e9", "/%61", "/config", "/trackers/x", "/docs", "/a" * 9, "/" + "a" * 65,
+    ],
+)  # fmt: skip
+def test_prefix_that_is_none_or_hides_a_path_of_ours_is_refused(prefix: str) -> None:
+    (error,) = errors_of({"API_PREFIX": prefix})
+
+    assert error == (
+        f"API_PREFIX is {prefix!r}, but a path such as /api/find, without a slash at its end, that "
+        "begins as none of the service's own paths does, is expected: correct it, or leave it out."
     )
 
 

@@ -98,7 +98,7 @@ class Committer:
         self._outbox.settle(chunk, Place.COMMITTED)
         self._state.committed_rows += len(contents.candles) - len(outcome.conflicts)
         self._tell(contents.changes)
-        self._measure(contents, outcome.new, took_s)
+        self._measure(contents, outcome, took_s)
         self._account(outcome)
 
     def _account(self, outcome: BatchOutcome) -> None:
@@ -190,9 +190,10 @@ class Committer:
             active = not isinstance(change, StreamEnded)
             self._context.note(mint, "stream_committed", phase=change.phase_id, active=active)
 
-    def _measure(self, contents: Contents, inserted: int, took_s: float) -> None:
+    def _measure(self, contents: Contents, outcome: BatchOutcome, took_s: float) -> None:
         telemetry = self._context.telemetry
-        telemetry.metrics_saved.inc(inserted)
+        telemetry.metrics_saved.inc(outcome.new)
+        telemetry.trades_stored.inc(outcome.trades_new)
         telemetry.ath_updates.inc(len(contents.aths))
         telemetry.batch_rows.observe(len(contents.candles))
         telemetry.commit_seconds.observe(took_s)

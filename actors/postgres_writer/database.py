@@ -64,6 +64,8 @@ class BatchOutcome(msgspec.Struct, frozen=True):
     ahead: int = 0
     """Candles of an earlier run whose clock was ahead; kept beside the rows."""
     refused: tuple[RefusedRow, ...] = ()
+    trades_new: int = 0
+    """Stored trades whose row is new."""
     trades_repeated: int = 0
     """Stored trades that were there already, with the same amount and price."""
     trade_conflicts: tuple[TradeConflict, ...] = ()
@@ -241,6 +243,7 @@ def _write(
         conflicts=written.conflicts,
         ahead=len(ahead),
         refused=tuple(refused),
+        trades_new=stored.new,
         trades_repeated=stored.repeated,
         trade_conflicts=tuple(
             TradeConflict(contents.trades[found.place], found) for found in stored.conflicts

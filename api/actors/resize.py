@@ -11,13 +11,13 @@ from actors.protocol.operator import ResizeDispatcher, ResizeMailbox, ResizeTrac
 from api.actors.schemas import ActorPath  # noqa: TC001 - read at run time
 from api.config.schemas import (
     DispatcherSize,
-    DryRunQuery,
     MailboxSize,
     SizesResponse,
     TrackersSize,
     WritersSize,
 )
 from api.problems import ProblemError, changes
+from api.schemas import DryRunQuery  # noqa: TC001 - read at run time
 from api.services import ASK_SECONDS, services
 
 if TYPE_CHECKING:

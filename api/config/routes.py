@@ -17,13 +17,13 @@ from api.config.schemas import (
     ConfigRefused,
     ConfigReloaded,
     ConfigResponse,
-    DryRunQuery,
     HistoryQuery,
     HistoryResponse,
     SettingsResponse,
 )
 from api.config.views import config_of, differences, past_change, settings_of, unusable
 from api.problems import MEDIA_TYPE, ProblemError, answers, changes
+from api.schemas import DryRunQuery  # noqa: TC001 - read at run time
 from api.services import services
 from db import phases
 from settings import secret_values

@@ -44,12 +44,6 @@ class ConfigReloaded(Done):
     )
 
 
-class DryRunQuery(Schema):
-    """Whether it is done, or only said what would be."""
-
-    dry_run: bool = Field(default=False, description="say what would happen, and do nothing")
-
-
 # Sizes.
 
 

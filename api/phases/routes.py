@@ -12,17 +12,23 @@ from api.phases.schemas import (
     PhaseCreate,
     PhaseCreated,
     PhaseDeleted,
+    PhaseDifference,
     PhasePath,
+    PhasePreset,
     PhasesResponse,
+    PhasesSwitched,
     PhaseUpdate,
     PhaseUpdated,
+    StreamsMoved,
 )
 from api.problems import ProblemError, answers, changes
+from api.schemas import DryRunQuery  # noqa: TC001 - read at run time
 from api.services import services
 from db import phases
 
 if TYPE_CHECKING:
     from actors.domain import Phase as Row
+    from db.phases import PhaseSwitch
 
 blueprint = APIBlueprint("phases", __name__, abp_tags=[Tag(name="phases")])
 
@@ -44,6 +50,29 @@ def create_phase(body: PhaseCreate) -> dict[str, Any]:
     with services().database.connection() as connection:
         row = phases.create_phase(connection, **body.model_dump())
     return PhaseCreated(message=f"Phase {row.id} is added.", phase=_phase(row)).model_dump()
+
+
+@blueprint.put(
+    "/database/phases",
+    summary="Replace the phases by a preset",
+    responses=changes(PhasesSwitched, 503),
+)
+def switch_phases(body: PhasePreset, query: DryRunQuery) -> dict[str, Any]:
+    """Replace the regular phases by those of a preset, all or none; 99 and 100 stay."""
+    with services().database.connection() as connection:
+        switch = phases.switch_phases(connection, body.preset, dry_run=query.dry_run)
+    changed = _differences(switch)
+    return PhasesSwitched(
+        message=_message(body.preset, is_changed=bool(changed), dry_run=query.dry_run),
+        phases=[_phase(row) for row in switch.after],
+        count=len(switch.after),
+        changed=changed,
+        moved_streams=[
+            StreamsMoved(from_phase_id=move.from_id, to_phase_id=move.to_id, streams=move.streams)
+            for move in switch.moves
+        ],
+        dry_run=query.dry_run,
+    ).model_dump()
 
 
 @blueprint.put(
@@ -80,6 +109,28 @@ def delete_phase(path: PhasePath) -> dict[str, Any]:
     return PhaseDeleted(
         message=f"Phase {path.id} is deleted.", deleted_phase_id=path.id, affected_streams=moved
     ).model_dump()
+
+
+def _differences(switch: PhaseSwitch) -> list[PhaseDifference]:
+    before = {row.id: row for row in switch.before}
+    after = {row.id: row for row in switch.after}
+    return [
+        PhaseDifference(
+            id=number,
+            before=_phase(before[number]) if number in before else None,
+            after=_phase(after[number]) if number in after else None,
+        )
+        for number in sorted(before.keys() | after.keys())
+        if before.get(number) != after.get(number)
+    ]
+
+
+def _message(preset: str, *, is_changed: bool, dry_run: bool) -> str:
+    if not is_changed:
+        return f"The phases are those of {preset} already."
+    if dry_run:
+        return "Nothing was changed; this is what would be."
+    return f"The phases are those of {preset}; trackers follow at the end of their windows."
 
 
 def _phase(row: Row) -> Phase:

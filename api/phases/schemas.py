@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from api.schemas import Body, Done, Schema
+from db.phases import Preset
 
 
 class Phase(Schema):
@@ -61,6 +62,12 @@ class PhaseUpdate(Body):
     max_age_minutes: MaxAge | None = None
 
 
+class PhasePreset(Body):
+    """Which table of regular phases."""
+
+    preset: Annotated[Preset, Field(examples=["pump-platform"])]
+
+
 class PhasePath(Schema):
     """A phase by its id."""
 
@@ -87,3 +94,29 @@ class PhaseDeleted(Done):
     affected_streams: int = Field(
         examples=[30], description="active streams that moved to the next phase, else to 99"
     )
+
+
+class PhaseDifference(Schema):
+    """A phase that is added, changed or deleted."""
+
+    id: int = Field(examples=[1])
+    before: Phase | None
+    after: Phase | None
+
+
+class StreamsMoved(Schema):
+    """Active streams of a phase that goes."""
+
+    from_phase_id: int = Field(examples=[4])
+    to_phase_id: int = Field(examples=[99], description="99: they end")
+    streams: int = Field(examples=[30])
+
+
+class PhasesSwitched(Done):
+    """The regular phases are those of a preset, or would be."""
+
+    phases: list[Phase]
+    count: int = Field(examples=[10])
+    changed: list[PhaseDifference]
+    moved_streams: list[StreamsMoved]
+    dry_run: bool = Field(examples=[False], description="nothing was done")

@@ -96,6 +96,7 @@ def test_commands_are_those_that_are_promised() -> None:
         "config",
         "dead-letters",
         "migrate",
+        "phases",
         "record",
         "replay",
         "resize",

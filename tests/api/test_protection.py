@@ -319,6 +319,7 @@ def test_document_has_an_example_of_everything_that_is_sent(lonely: FlaskClient)
     assert bodies == {
         "PhaseCreate",
         "PhaseUpdate",
+        "PhasePreset",
         "TrackerStart",
         "PhaseChoice",
         "TraceChoice",

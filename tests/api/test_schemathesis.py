@@ -84,7 +84,7 @@ def test_every_answer_is_one_that_the_document_describes(service: Service) -> No
             _requests(operation, GenerationMode.NEGATIVE)()
 
     assert "POST /trackers/{mint}/restart" in asked
-    assert len(asked) == 49
+    assert len(asked) == 50
     assert service.json("/ledger")["balanced"]
     assert service.json("/health")["broken_actors"] == []
     assert service.stop() == 0

@@ -21,7 +21,10 @@ from tests.db.rows import NOON_US, a_candle
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALL = ["m0001_original_tables", "m0002_exact_and_covered", "m0003_notify", "m0004_numbered_rows"]
+ALL = [
+    "m0001_original_tables", "m0002_exact_and_covered", "m0003_notify", "m0004_numbered_rows",
+    "m0005_views",
+]  # fmt: skip
 
 ORIGINAL_METRICS = """
 CREATE TABLE coin_metrics (
@@ -299,9 +302,10 @@ DROP ROLE coin_writer, "Odd reader";
 
 
 WITHOUT_M0004 = """
+DROP VIEW discovered_coins_active, discovered_coins_graduation, discovered_coins_near_graduation;
 DROP TABLE coin_metrics_ahead, coin_metrics_conflicts;
 ALTER TABLE coin_metrics DROP last_seq, DROP journal_id, DROP trades_without_amount;
-DELETE FROM mintwatch_migrations WHERE migration_id = 'm0004_numbered_rows';
+DELETE FROM mintwatch_migrations WHERE migration_id IN ('m0004_numbered_rows', 'm0005_views');
 """
 
 

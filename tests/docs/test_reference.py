@@ -7,13 +7,16 @@ import tomllib
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+import msgspec
 import pytest
 from pydantic import ValidationError
 
 from api import create_app
 from cli.main import COMMANDS, main
+from db.phases import PRESETS
 from settings.changeable import FIXED, RESTARTS
 from settings.model import NAMES, Settings
+from settings.other_names import ALIASES, RETIRED, SUCCESSOR
 from telemetry import Labelled, Telemetry
 from tests.api.fakes import FakeSupervisor, settings_of
 from tests.docs.pages import PAGES, ROOT, page, quoted, relative, rows
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ASSETS = ("/docs/assets/", "/docs/start.js")
-RETIRED = {"TRADE_BUFFER_SECONDS"}
-ALIASES = {"HEALTH_PORT"}
 METRIC = re.compile(r"^((?:unified|mintwatch)_[a-z0-9_]+)(?:\{.*\})?$")
 SETTING = re.compile(r"^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$")
 OTHER_NAMES = {
@@ -101,7 +102,18 @@ def test_every_setting_that_a_page_names_exists(path: Path) -> None:
     given = set(re.findall(r"(?:^|[\s(`])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)=", text))
     named = {name for name in quoted(text) if SETTING.match(name)}
 
-    assert (given | named) - set(NAMES) - RETIRED - ALIASES - OTHER_NAMES == set()
+    known = {*NAMES, *RETIRED, *ALIASES, *SUCCESSOR, *OTHER_NAMES}
+    assert (given | named) - known == set()
+
+
+def test_every_name_of_the_successor_has_a_row_with_ours() -> None:
+    written = {
+        names[0]: names[1]
+        for row in rows(page("docs/reference/settings.md"))
+        if len(row) == 2 and len(names := quoted(" ".join(row))) == 2
+    }
+
+    assert written == dict(SUCCESSOR)
 
 
 # Routes.
@@ -233,6 +245,19 @@ def _row(attribute: str, telemetry: Telemetry) -> str:
     labels = ", ".join(f"`{label}`" for label in definition.labels)
     name = _exposed(telemetry, attribute)
     return f"| `{name}` | {definition.kind} | {labels} | {definition.text} |"
+
+
+# Phases.
+
+
+def test_phases_of_the_successor_are_written_as_the_preset_has_them() -> None:
+    section = page("docs/data.md").partition("### Presets of phases")[2].partition("## ")[0]
+    written = [tuple(row) for row in rows(section)][1:]
+
+    assert written == [
+        tuple(str(value) for value in msgspec.structs.astuple(phase))
+        for phase in PRESETS["pump-platform"]
+    ]
 
 
 # Packages.

@@ -10,7 +10,7 @@ from actors.postgres_writer import PooledDatabase
 from actors.postgres_writer.batch import sort_out
 from actors.protocol.postgres_writer import CandleClosed
 from db.pool import connect, create_pool
-from tests.postgres_writer.items import START_US, a_candle
+from tests.postgres_writer.items import a_candle
 
 if TYPE_CHECKING:
     from db.pool import Connection
@@ -33,7 +33,7 @@ def written(dsn: str, listener: Connection, announce: str) -> list[Any]:
         session=Session(0, 1, 0),
         announce=announce,
     )
-    both = [CandleClosed(a_candle("A", START_US)), CandleClosed(a_candle("B", START_US))]
+    both = [CandleClosed(a_candle("A", 0)), CandleClosed(a_candle("B", 0))]
     try:
         database.write(sort_out(both[:1]), None)
         database.write(sort_out(both), None)

@@ -16,6 +16,7 @@ from actors.domain import AllTimeHigh, FeedGap, Mint, Place
 from actors.protocol.postgres_writer import (
     CandleClosed,
     GapRecorded,
+    StoreTrade,
     StreamEnded,
     StreamPhaseChanged,
 )
@@ -82,7 +83,11 @@ def test_gaps_and_single_trades_are_written_with_the_rows(dsn: str, tmp_path: Pa
     trades = (a_trade("A", 1), a_trade("A", 2))
     with service(dsn, tmp_path) as running:
         running.tell([gap, msgspec.structs.replace(closed("A", 0), trades=trades), gap])
+        running.committed(1)
+        running.tell([StoreTrade(trades[1], 1)])
         assert running.drained() == 0
+        # The one that was there already is not counted again.
+        assert running.system.telemetry.value("mintwatch_trades_stored_total") == 2
 
     assert query(dsn, "SELECT mint, reason FROM feed_gaps") == [(None, "cut")]
     assert query(

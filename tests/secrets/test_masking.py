@@ -111,6 +111,26 @@ def test_check_prints_no_secret_and_the_rest(name: str, value: str, tmp_path: Pa
         assert "timeout" in printed.output
 
 
+THEIRS = {"DB_DSN": "DATABASE_URL", "N8N_WEBHOOK_URL": "N8N_FIND_WEBHOOK_URL"}
+
+
+@pytest.mark.parametrize("ours_wins", [False, True])
+@pytest.mark.parametrize(("name", "value"), [place for place in PLACES if place[0] in THEIRS])
+def test_check_prints_no_secret_that_stands_under_a_name_of_the_successor(
+    name: str, value: str, ours_wins: bool, tmp_path: Path
+) -> None:
+    ours = {"DB_DSN": "postgresql://mint@h/d", "N8N_WEBHOOK_URL": "http://h"}
+    environ = {THEIRS[name]: value, "STATE_DIR": str(tmp_path)} | (ours if ours_wins else {})
+
+    printed = CliRunner().invoke(check, env=environ)
+
+    assert printed.exit_code == 0, printed.output
+    assert found_in(printed.output) == []
+    assert f"  # the environment{'' if ours_wins else f' ({THEIRS[name]})'}\n" in printed.output
+    said = f"has no effect, because {name} is" if ours_wins else f"is read as {name}"
+    assert printed.output.count(f"warning: {THEIRS[name]} in the environment {said}") == 1
+
+
 @everywhere
 def test_start_lines_and_api_show_no_secret(name: str, value: str, tmp_path: Path) -> None:
     settings = load({name: value, "STATE_DIR": str(tmp_path)})
