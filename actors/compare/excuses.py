@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.compare.reasons import Reason
-from actors.compare.rows import BUYS, NOTHING, SELLS, Figures, Prices, Row
-from actors.compare.sentences import clock, span_text
+from actors.compare.rows import BUY_VOLUME, BUYS, NOTHING, SELLS, Figures, Prices, Row
+from actors.compare.sentences import clock, sol_text, span_text
 from actors.compare.windows import CACHE_US, CLOCK_US, TICK_US, Span, holes, interval_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class CoinRows(msgspec.Struct, frozen=True):
     ours: Sequence[Row]
     gaps: Sequence[Span] = ()
     """When we observed nothing; in order, and none lies over another."""
+    creators_buy_lamports: int = 0
+    """What the creator bought inside the create; 0: nothing, or nobody knows."""
 
 
 class HourRows(msgspec.Struct, frozen=True):
@@ -68,10 +70,10 @@ class Excuse(msgspec.Struct, frozen=True):
     """Rows of ours, by their places in the coin, whose trades they may lack."""
     theirs: frozenset[int] = frozenset()
     """Rows of theirs whose trades we may lack."""
-    besides: Figures = NOTHING
-    """What they may lack of a row of ours that is not in `ours`."""
+    exactly: Figures = NOTHING
+    """What they do lack of a row of ours, no more and no less."""
     prices: Prices = Prices()
-    """Of what they may lack besides."""
+    """Of what they do lack."""
 
 
 def excuses_of(hour: HourRows, graduation: Graduation | None, differs: Figures) -> list[Excuse]:
@@ -128,49 +130,38 @@ def _early_graduation(hour: HourRows, graduation: Graduation | None) -> Excuse |
 
 
 def _creators_buy(hour: HourRows) -> Excuse | None:
-    if hour.our_places.start > 0 or not hour.our_places:
+    lamports = hour.coin.creators_buy_lamports
+    if not lamports or hour.our_places.start > 0 or not hour.our_places:
         return None
     first = hour.coin.ours[0]
-    _, _, _, bought, _ = first.figures
-    largest = bought if first.largest_buy_lamports is None else first.largest_buy_lamports
+    if first.figures[BUYS] == 0 or first.figures[BUY_VOLUME] < lamports:
+        return None
     return Excuse(
         Reason.CREATORS_BUY,
-        f"our first row, at {clock(first.end_us)}, may hold the creator's own buy",
-        besides=(1, 0, largest, largest, 0),
+        f"the creator's own buy of {sol_text(lamports)} SOL is in our first row",
+        exactly=(1, 0, lamports, lamports, 0),
         prices=Prices(first.high_sol, first.low_sol),
     )
 
 
 def _lost(hour: HourRows) -> Excuse | None:
-    """Find the holes that a row of ours lies in, and all rows of ours that reach into those.
+    """Find the rows of ours that lie in a hole of theirs, or reach into one.
 
-    At least half of the hole, or of the row, has to lie in the other. Windows of both sides begin
-    at other times, so a row of ours before a quiet coin's next row reaches into the hole as well.
+    Windows of both sides begin at other times, so of a row that reaches there nobody can say which
+    of its trades do. A coin that rests has such holes too, and such rows beside them.
     """
     if not hour.their_places:
         return None
     start, stop = hour.their_places.start, hour.their_places.stop
     found = holes(hour.coin.theirs[max(0, start - 1) : stop + 1])
     spans = [_over(found, row) for row in hour.ours]
-    losses = {
-        span
-        for span, row in zip(spans, hour.ours, strict=True)
-        if span is not None and _is_half_in(row, span)
-    }
-    if not losses:
+    touched = {span for span in spans if span is not None}
+    if not touched:
         return None
-    lacking = (place for place, span in zip(hour.our_places, spans, strict=True) if span in losses)
-    more = f" and {len(losses) - 1} more" if len(losses) > 1 else ""
-    return Excuse(
-        Reason.LOST,
-        f"their rows have a hole at {span_text(min(losses))}{more}",
-        ours=frozenset(lacking),
-    )
-
-
-def _is_half_in(row: Row, span: Span) -> bool:
-    common_us = min(row.end_us, span[1]) - max(row.start_us, span[0])
-    return 2 * common_us >= min(row.end_us - row.start_us, span[1] - span[0])
+    lacking = (place for place, span in zip(hour.our_places, spans, strict=True) if span)
+    more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
+    says = f"their rows have a hole at {span_text(min(touched))}{more}"
+    return Excuse(Reason.LOST, says, ours=frozenset(lacking))
 
 
 def _gap(hour: HourRows) -> Excuse | None:
@@ -231,7 +222,7 @@ def _places(places: range, rows: Sequence[Row], holds: Callable[[Row], bool]) ->
 
 
 def _over(spans: Sequence[Span], row: Row) -> Span | None:
-    """Find the last span that a row lies over, to within a second."""
+    """Find the last span that a row lies over, or misses by less than a second."""
     place = bisect_left(spans, row.end_us + CLOCK_US, key=lambda span: span[0]) - 1
     if place >= 0 and spans[place][1] > row.start_us - CLOCK_US:
         return spans[place]

@@ -33,7 +33,7 @@ from actors.compare.rows import (
     smaller,
     sum_of,
 )
-from actors.compare.sentences import difference
+from actors.compare.sentences import difference, price_difference
 from actors.compare.windows import Cut, cut_at
 
 if TYPE_CHECKING:
@@ -77,16 +77,6 @@ class _Moved(NamedTuple):
 
     least: Figures
     most: Figures
-
-
-class _Lacking(NamedTuple):
-    """What one side may lack."""
-
-    figures: Figures
-    prices: Prices
-
-
-_NONE = _Lacking(NOTHING, Prices())
 
 
 class _Hour(NamedTuple):
@@ -201,7 +191,10 @@ def _within(rows: Sequence[Row], from_us: int, to_us: int) -> range:
 
 def _off(theirs: Sums, ours: Sums, rules: Rules) -> Figures:
     return rules.precision.of_figures(
-        theirs.rows, max(theirs.trades, ours.trades), max(theirs.lamports, ours.lamports)
+        theirs.rows,
+        ours.rows,
+        max(theirs.trades, ours.trades),
+        max(theirs.lamports, ours.lamports),
     )
 
 
@@ -217,9 +210,7 @@ class _Judge:
         self.differs_by_rounding = all(
             abs(figure) <= off for figure, off in zip(self._differs, hour.off, strict=True)
         )
-        self._says = difference(
-            self._differs, hour.theirs.prices, hour.ours.prices, precision.same_price
-        )
+        self._prices_agree = precision.same_prices(hour.theirs.prices, hour.ours.prices)
         self.moved: _Moved | None = None
         """Over the hour's end; None: what moved over its begin cannot have, or nobody knows."""
 
@@ -232,19 +223,19 @@ class _Judge:
         self.moved = None
         agreeing = self._agreeing()
         if agreeing is not None:
-            self.moved = self._moved(NOTHING, NOTHING)
+            self.moved = self._moved()
             return agreeing
         if self._explained([]):
-            return Reason.WINDOWS, f"{self._says}; they may lie in windows over the hour's ends"
+            return Reason.WINDOWS, f"{self._says()}; they may lie in windows over the hour's ends"
         excuses = excuses_of(self.hour.rows, graduation, self._differs)
         for excuse in excuses:
             if self._explained([excuse]):
-                return excuse.reason, f"{self._says}; {excuse.says}"
+                return excuse.reason, f"{self._says()}; {excuse.says}"
         if len(excuses) > 1 and self._explained(excuses):
             first = max(excuses, key=self._trades_of)
             says = "; ".join(each.says for each in excuses)
-            return first.reason, f"{self._says}; {says}"
-        return Reason.OTHER, f"{self._says}; nothing explains it"
+            return first.reason, f"{self._says()}; {says}"
+        return Reason.OTHER, f"{self._says()}; nothing explains it"
 
     def _agreeing(self) -> tuple[Reason, str] | None:
         theirs, ours = self.hour.theirs, self.hour.ours
@@ -252,36 +243,50 @@ class _Judge:
             return Reason.SAME, "all figures are equal"
         if theirs.figures == ours.figures and theirs.prices == ours.prices:
             return Reason.WINDOWS, "all figures are equal, the rows lie otherwise"
-        if self.differs_by_rounding and self._precision.same_prices(theirs.prices, ours.prices):
-            return Reason.ROUNDING, f"{self._says}; their columns round that away"
+        if self.differs_by_rounding and self._prices_agree:
+            return Reason.ROUNDING, f"{self._says()}; their columns round that away"
         return None
+
+    def _says(self) -> str:
+        if self.differs_by_rounding and not self._prices_agree:
+            figures = ""
+        else:
+            figures = difference(self._differs)
+        prices = (self.hour.theirs.prices, self.hour.ours.prices)
+        return figures or price_difference(*prices, self._precision)
 
     def _explained(self, excuses: Sequence[Excuse]) -> bool:
         """Say whether windows and these excuses explain the hour together."""
         coin = self.hour.rows.coin
         our_places = frozenset[int]().union(*(excuse.ours for excuse in excuses))
         their_places = frozenset[int]().union(*(excuse.theirs for excuse in excuses))
-        we_alone = _lacking([coin.ours[place] for place in our_places])
-        they_alone = _lacking([coin.theirs[place] for place in their_places])
+        we_alone = [coin.ours[place] for place in our_places]
+        they_alone = [coin.theirs[place] for place in their_places]
+        exactly, our_prices = NOTHING, prices_of(we_alone)
         for excuse in excuses:
-            we_alone = _Lacking(
-                added(we_alone.figures, excuse.besides), we_alone.prices + excuse.prices
-            )
-        moved = self._moved(we_alone.figures, they_alone.figures)
-        if moved is None or not self._prices_explained(we_alone.prices, they_alone.prices):
+            exactly, our_prices = added(exactly, excuse.exactly), our_prices + excuse.prices
+        moved = self._moved(figures_of(we_alone), figures_of(they_alone), exactly)
+        if moved is None or not self._prices_explained(our_prices, prices_of(they_alone)):
             return False
         self.moved = moved
         return True
 
-    def _moved(self, we_alone: Figures, they_alone: Figures) -> _Moved | None:
+    def _moved(
+        self, we_alone: Figures = NOTHING, they_alone: Figures = NOTHING, exactly: Figures = NOTHING
+    ) -> _Moved | None:
         """Work out what moved over the hour's end; None: more than windows there hold.
 
         Theirs less ours is what moved in at the begin, less what moved out at the end, less what we
         have alone, more what they have alone.
+
+        Args:
+            we_alone: What we have alone, at the most.
+            they_alone: What they have alone, at the most.
+            exactly: What we have alone besides, no more and no less.
         """
-        off = self.hour.off
-        least = less(less(self._before.least, self._differs), added(we_alone, off))
-        most = added(less(self._before.most, self._differs), added(they_alone, off))
+        off, differs = self.hour.off, added(self._differs, exactly)
+        least = less(less(self._before.least, differs), added(we_alone, off))
+        most = added(less(self._before.most, differs), added(they_alone, off))
         least, most = larger(least, self._end.least), smaller(most, self._end.most)
         return _Moved(least, most) if all(map(int.__le__, least, most)) else None
 
@@ -298,9 +303,5 @@ class _Judge:
         coin = self.hour.rows.coin
         lacking = [coin.ours[place] for place in excuse.ours]
         lacking += [coin.theirs[place] for place in excuse.theirs]
-        buys, sells, *_ = added(figures_of(lacking), excuse.besides)
+        buys, sells, *_ = added(figures_of(lacking), excuse.exactly)
         return buys + sells
-
-
-def _lacking(rows: Sequence[Row]) -> _Lacking:
-    return _Lacking(figures_of(rows), prices_of(rows)) if rows else _NONE

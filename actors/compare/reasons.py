@@ -26,7 +26,8 @@ class Reason(StrEnum):
     """Their rows end where the virtual reserves reach 84.575 SOL, and ours go on: they lack trades
     behind that."""
     CREATORS_BUY = "creators_buy"
-    """They lack one buy in our first row of the coin: the original does not count the creator's."""
+    """They lack the creator's own buy, which is inside the create: the original does not count it.
+    It is in our first row of the coin, and `discovered_coins` says how much it was."""
     LOST = "lost"
     """They lack trades in a hole between two rows of theirs: a flush was lost."""
     ONLY_OURS = "only_ours"

@@ -34,7 +34,6 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     phase_id: int | None = None
     reserves_lamports: int | None = None
     """Virtual reserves after the last trade on the curve."""
-    largest_buy_lamports: int | None = None
 
 
 class Prices(msgspec.Struct, frozen=True, gc=False):
@@ -114,22 +113,26 @@ def larger(one: Figures, other: Figures) -> Figures:
 
 
 class Precision(msgspec.Struct, frozen=True):
-    """How far the columns of their table may be off for their type alone."""
+    """How far the columns of the two tables may be off for their types alone."""
 
-    row_lamports: int = 1
-    """Half a unit of the last digit of a volume, at least what rounding to lamports costs."""
+    their_row_lamports: int = 0
+    """Half a unit of the last digit of their volumes; 0: they have every digit."""
+    our_row_lamports: int = 0
+    """The same of ours."""
     volume_part: float = 1e-12
     """Of the sum: floats are added up."""
     price_sol: float = 0.0
-    """Half a unit of the last digit of a price."""
+    """Half a unit of the last digit of a price, on the side that has fewer digits."""
     price_part: float = _PRICE_PART
 
-    def of_figures(self, rows: int, trades: int, lamports: int) -> Figures:
-        """Tell how far figures over so many rows of theirs may be off; counts are exact.
+    def of_figures(self, their_rows: int, our_rows: int, trades: int, lamports: int) -> Figures:
+        """Tell how far figures over so many rows may be off; counts are exact.
 
-        A trade may be off by half a lamport: the feed's doubles are rounded by one side alone.
+        A row and a trade may be off by half a lamport each: the feed's doubles are rounded by one
+        side alone, and what is read of a float is rounded as well.
         """
-        off = rows * self.row_lamports + (trades + 1) // 2 + round(lamports * self.volume_part)
+        off = their_rows * self.their_row_lamports + our_rows * self.our_row_lamports
+        off += (their_rows + our_rows + trades + 1) // 2 + round(lamports * self.volume_part)
         return (0, 0, off, off, off)
 
     def same_price(self, one: float | None, other: float | None) -> bool:

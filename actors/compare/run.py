@@ -5,6 +5,7 @@ Bounds: in memory are the rows of one coin, `MOST_ROWS` of a side at most, and w
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,7 +19,7 @@ from actors.compare.rows import Figures, Row, Sums, added, sum_of
 from actors.compare.windows import Span, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
 MOST_ROWS: Final = 100_000
 """Of one coin on one side: a row each 5 s for nearly six days. Some 60 MB."""
@@ -26,6 +27,15 @@ MOST_ROWS: Final = 100_000
 
 class OutOfOrderError(Exception):
     """A stream does not give its coins in the order of their addresses."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What we know beside our rows."""
+
+    gaps: Mapping[str | None, Sequence[Span]] = {}
+    """When we observed nothing, by mint; None: the whole feed."""
+    creators_buys: Mapping[str, int] = {}
+    """What creators bought inside their creates, lamports by mint."""
 
 
 class FoundRow(Protocol):
@@ -63,15 +73,11 @@ class FoundRow(Protocol):
     def reserves_lamports(self) -> int | None:
         """Virtual reserves."""
 
-    @property
-    def largest_buy_lamports(self) -> int | None:
-        """The largest single buy."""
-
 
 def compare(
     theirs: Iterator[FoundRow],
     ours: Iterator[FoundRow],
-    gaps: Mapping[str | None, Sequence[Span]],
+    known: Known,
     rules: Rules,
     *,
     most_rows: int = MOST_ROWS,
@@ -81,7 +87,7 @@ def compare(
     Args:
         theirs: Rows of the original, those of an hour before and behind the time asked for as well.
         ours: The same of ours.
-        gaps: When we observed nothing, by mint; None: the whole feed.
+        known: What we know beside our rows.
         rules: What is compared.
         most_rows: A coin with more rows on a side is not compared hour by hour.
 
@@ -98,7 +104,8 @@ def compare(
             mint,
             placed(their_rows, rules.intervals),
             our_rows,
-            merged(chain(gaps.get(None, ()), gaps.get(mint, ()))),
+            merged(chain(known.gaps.get(None, ()), known.gaps.get(mint, ()))),
+            known.creators_buys.get(mint, 0),
         )
         if their_more.rows or our_more.rows:
             report.add_coin([_whole(coin, their_more, our_more, rules)])
@@ -151,7 +158,6 @@ def _row(found: FoundRow) -> Row:
         found.low_sol,
         found.phase_id,
         found.reserves_lamports,
-        found.largest_buy_lamports,
     )
 
 

@@ -5,37 +5,34 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from actors.compare.rows import SECOND_US, Figures, Prices
+from actors.compare.rows import SECOND_US, Figures, Precision, Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _LAMPORTS_PER_SOL: Final = 1_000_000_000
 
 
-def difference(
-    differs: Figures,
-    theirs: Prices,
-    ours: Prices,
-    same_price: Callable[[float | None, float | None], bool],
-) -> str:
-    """Say what they have more or fewer than we; where that is nothing, which price differs.
+def difference(differs: Figures) -> str:
+    """Say what they have more or fewer than we; empty where that is nothing.
 
     Args:
         differs: Their figures less ours.
-        theirs: Their prices.
-        ours: Our prices.
-        same_price: Whether two prices agree within their columns.
     """
     buys, sells, volume, bought, sold = differs
     words = [*_count(buys, "buy"), *_count(sells, "sell"), *_sol(volume, "SOL")]
     if not volume:
         words += [*_sol(bought, "SOL bought"), *_sol(sold, "SOL sold")]
-    if words:
-        return f"they have {', '.join(words)}"
-    if not same_price(theirs.high_sol, ours.high_sol):
+    return f"they have {', '.join(words)}" if words else ""
+
+
+def price_difference(theirs: Prices, ours: Prices, precision: Precision) -> str:
+    """Say which price differs, the high first."""
+    if theirs.high_sol is None and ours.high_sol is not None:
+        return f"they have no price, ours go up to {_price(ours.high_sol)}"
+    if not precision.same_price(theirs.high_sol, ours.high_sol):
         return f"their high is {_price(theirs.high_sol)}, ours {_price(ours.high_sol)}"
-    if not same_price(theirs.low_sol, ours.low_sol):
+    if not precision.same_price(theirs.low_sol, ours.low_sol):
         return f"their low is {_price(theirs.low_sol)}, ours {_price(ours.low_sol)}"
     return "the prices differ in their last digits"
 
@@ -43,6 +40,11 @@ def difference(
 def clock(us: int) -> str:
     """Write a time of the day, UTC, to the second."""
     return f"{datetime.fromtimestamp(us // SECOND_US, UTC):%H:%M:%S}"
+
+
+def sol_text(lamports: int) -> str:
+    """Write lamports as SOL, with the digits that they have."""
+    return f"{lamports / _LAMPORTS_PER_SOL:,.9f}".rstrip("0").rstrip(".")
 
 
 def span_text(span: tuple[int, int]) -> str:
@@ -58,8 +60,7 @@ def _count(number: int, what: str) -> Iterator[str]:
 
 def _sol(lamports: int, what: str) -> Iterator[str]:
     if lamports:
-        sol = f"{abs(lamports) / _LAMPORTS_PER_SOL:,.9f}".rstrip("0").rstrip(".")
-        yield f"{sol} {what} {'more' if lamports > 0 else 'less'}"
+        yield f"{sol_text(abs(lamports))} {what} {'more' if lamports > 0 else 'less'}"
 
 
 def _price(sol: float | None) -> str:

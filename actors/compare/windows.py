@@ -106,7 +106,9 @@ def cut_at(at_us: int, theirs: Sequence[Row], ours: Sequence[Row], precision: Pr
     moved_here = smaller(figures_of(our_later), figures_of(their_earlier))
     moved_there = smaller(figures_of(their_later), figures_of(our_earlier))
     buys, sells, lamports, *_ = larger(moved_here, moved_there)
-    off = precision.of_figures(len(their_later) + len(their_earlier), buys + sells, lamports)
+    their_rows = len(their_later) + len(their_earlier)
+    our_rows = len(our_later) + len(our_earlier)
+    off = precision.of_figures(their_rows, our_rows, buys + sells, lamports)
     return Cut(
         least=less(NOTHING, added(moved_here, off)),
         most=added(moved_there, off),

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.compare.judging import ComparedHour, Rules
 from actors.compare.rows import Precision
-from actors.compare.run import compare
+from actors.compare.run import Known, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ NOON_US = 1_759_320_000 * S
 MINT = "A"
 SOL = 1_000_000_000
 EARLIER_S = -1_000
-SIX_DIGITS = Precision(row_lamports=500, price_sol=5e-19)
+SIX_DIGITS = Precision(their_row_lamports=500, price_sol=5e-19)
 
 
 class Found(msgspec.Struct):
@@ -38,7 +38,6 @@ class Found(msgspec.Struct):
     high_sol: float | None = 3e-8
     low_sol: float | None = 3e-8
     reserves_lamports: int | None = 40 * SOL
-    largest_buy_lamports: int | None = None
 
 
 def began(theirs: Iterable[Found], ours: Iterable[Found]) -> tuple[list[Found], list[Found]]:
@@ -54,8 +53,8 @@ def their(end_s: float, buys: int, sells: int = 0, sol: float = 1.0, **more: Any
 def our(start_s: float, buys: int, sells: int = 0, sol: float = 1.0, **more: Any) -> Found:
     """A row of ours, 5 s long; each trade moved `sol`."""
     end_s = more.pop("end_s", start_s + 5)
-    at = {"start_us": NOON_US + round(start_s * S)}
-    return Found(NOON_US + round(end_s * S), _figures(buys, sells, sol), **at, **more)
+    more["start_us"] = NOON_US + round(start_s * S)
+    return Found(NOON_US + round(end_s * S), _figures(buys, sells, sol), **more)
 
 
 def _figures(buys: int, sells: int, sol: float) -> tuple[int, ...]:
@@ -70,6 +69,7 @@ def report(
     *,
     hours: float = 1,
     since_s: float = 0,
+    creators_buys: Mapping[str, int] | None = None,
     precision: Precision = SIX_DIGITS,
     **more: Any,
 ) -> CompareReport:
@@ -84,7 +84,8 @@ def report(
         mint: [(NOON_US + round(a * S), NOON_US + round(b * S)) for a, b in each]
         for mint, each in (gaps or {}).items()
     }
-    return compare(iter(_sorted(theirs)), iter(_sorted(ours)), spans, rules, **more)
+    known = Known(spans, creators_buys or {})
+    return compare(iter(_sorted(theirs)), iter(_sorted(ours)), known, rules, **more)
 
 
 def hours_of(*args: Any, **more: Any) -> list[ComparedHour]:

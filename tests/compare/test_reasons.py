@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from actors.compare.rows import Precision
-from tests.compare.sides import MINT, SOL, Found, began, hours_of, our, reasons, report, their
+from tests.compare.sides import MINT, SOL, began, hours_of, our, reasons, report, their
 
 # In what follows their windows end 2 s behind ours, unless a case is about something else.
 QUIET_END = [their(1_007, 4), their(1_012, 4), their(1_017, 4)]
 OUR_QUIET_END = [our(1_000, 3), our(1_005, 5), our(1_010, 4)]
 
 
-def says(*args: list[Found], **more: object) -> str:
+def says(*args: Any, **more: Any) -> str:
     (hour,) = hours_of(*args, **more)
     return hour.says
 
@@ -153,15 +155,18 @@ def test_hole_between_two_rows_with_trades_of_ours_is_a_lost_flush() -> None:
 
 
 def test_fewer_trades_without_a_hole_are_no_lost_flush() -> None:
+    """Windows before the first trade ended with rows of none."""
     theirs = [their(1_002, 4), their(1_007, 1), their(1_012, 4), their(1_017, 1)]
     ours = [our(995, 4), our(1_000, 3), our(1_005, 4), our(1_010, 2)]
 
-    assert reasons(*began(theirs, ours)) == ["other"]
+    assert reasons(*began([their(992, 0), their(997, 0), *theirs], ours)) == ["other"]
+    # Without those rows they may have lost a flush before 12:16:42.
+    assert reasons(*began(theirs, ours)) == ["lost"]
 
 
 def test_more_than_the_hole_holds_is_no_lost_flush() -> None:
-    theirs = [their(502, 1), their(1_002, 4), their(1_012, 4), their(1_017, 1)]
-    ours = [our(495, 20), our(995, 4), our(1_000, 3), our(1_005, 4), our(1_010, 2)]
+    theirs = [their(992, 0), their(997, 0), their(1_002, 4), their(1_012, 4), their(1_017, 1)]
+    ours = [our(995, 20), our(1_000, 3), our(1_005, 4), our(1_010, 2)]
 
     assert reasons(*began(theirs, ours)) == ["other"]
 
@@ -196,40 +201,45 @@ def test_coin_that_was_beyond_their_graduation_all_along_ended_early() -> None:
 
 
 def test_rows_that_go_on_behind_their_graduation_did_not_end() -> None:
-    theirs = [their(1_002, 4), their(1_107, 1), their(2_000, 4)]
-    ours = [our(995, 4), our(1_100, 3, reserves_lamports=90 * SOL), our(1_995, 8)]
+    theirs = [their(1_992, 0), their(1_997, 1), their(2_002, 4), their(2_007, 2)]
+    ours = [our(1_995, 9, reserves_lamports=90 * SOL), our(2_000, 4)]
 
     assert reasons(*began(theirs, ours)) == ["other"]
+    assert reasons([], ours) == ["early_graduation"]
 
 
 def test_trades_missing_before_the_graduation_are_not_explained_by_it() -> None:
-    theirs = [their(502, 4), their(1_002, 4), their(1_007, 4)]
-    ours = [our(495, 9), our(995, 4), our(1_000, 4), our(1_100, 3, reserves_lamports=90 * SOL)]
+    theirs = [their(992, 0), their(997, 0), their(1_002, 4), their(1_007, 4)]
+    ours = [our(995, 9), our(1_000, 4), our(1_100, 3, reserves_lamports=90 * SOL)]
 
     assert reasons(*began(theirs, ours)) == ["other"]
 
 
-def test_one_buy_less_in_our_first_row_is_the_creators() -> None:
-    theirs = [their(122, 7)]
-    ours = [
-        our(0, 3, low_sol=2.8e-8, largest_buy_lamports=SOL),
-        our(60, 4),
-        our(115, 1),
-    ]
+CREATED = [our(0, 3, low_sol=2.8e-8), our(60, 4), our(115, 1)]
 
-    assert reasons(theirs, ours) == ["creators_buy"]
-    assert says(theirs, ours) == (
-        "they have 1 buy fewer, 1 SOL less; our first row, at 12:00:05, may hold the creator's own"
-        " buy"
+
+def test_a_buy_less_as_large_as_the_creators_is_the_creators() -> None:
+    bought = {MINT: SOL}
+
+    assert reasons([their(122, 7)], CREATED, creators_buys=bought) == ["creators_buy"]
+    assert says([their(122, 7)], CREATED, creators_buys=bought) == (
+        "they have 1 buy fewer, 1 SOL less; the creator's own buy of 1 SOL is in our first row"
     )
 
 
-@pytest.mark.parametrize("buys", [5, 6])
-def test_two_buys_less_are_not_the_creators(buys: int) -> None:
-    theirs = [their(122, buys)]
-    ours = [our(0, 3, largest_buy_lamports=SOL), our(115, 5)]
+@pytest.mark.parametrize(
+    ("buys", "bought"), [(7, {}), (7, {MINT: SOL // 2}), (7, {"B": SOL}), (6, {MINT: SOL})]
+)
+def test_other_buys_less_are_not_the_creators(buys: int, bought: dict[str, int]) -> None:
+    assert reasons([their(122, buys)], CREATED, creators_buys=bought) == ["only_ours"]
 
-    assert reasons(theirs, ours) == ["only_ours"]
+
+def test_creators_buy_is_in_the_first_row_of_a_coin_alone() -> None:
+    theirs = [their(992, 0), their(997, 0), their(1_002, 4), their(1_007, 3)]
+
+    found = reasons(*began(theirs, [our(995, 4), our(1_000, 4)]), creators_buys={MINT: SOL})
+
+    assert found == ["other"]
 
 
 def test_coin_without_a_row_of_theirs_is_only_ours() -> None:
@@ -334,4 +344,7 @@ def test_another_price_of_the_same_trades_is_other() -> None:
     theirs = [their(5, 4, low_sol=None, high_sol=None)]
 
     assert reasons(theirs, [our(0, 4)]) == ["other"]
-    assert says(theirs, [our(0, 4)]) == "their high is none, ours 3e-08 SOL; nothing explains it"
+    assert (
+        says(theirs, [our(0, 4)])
+        == "they have no price, ours go up to 3e-08 SOL; nothing explains it"
+    )
