@@ -49,6 +49,7 @@ _COLUMNS: Final = """
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
 """
+_READABLE: Final = f"{_COLUMNS} AND has_column_privilege(attrelid, attnum, 'SELECT')"
 _ROWS: Final = """
 SELECT mint::text, {start}, {end}, phase_id_at_time::int8, coalesce(num_buys, 0)::int8,
     coalesce(num_sells, 0)::int8, volume_sol::float8, buy_volume_sol::float8,
@@ -165,9 +166,8 @@ class ComparedTable:
         return any(self._types[name] == "real" for name in (*_AMOUNTS, *_PRICES))
 
     def intervals_s(self) -> dict[int, int]:
-        """Read how long a window of each phase is; empty where no table of phases says so."""
-        columns = _types(self._conn, "ref_coin_phases")
-        if not {"id", "interval_seconds"} <= columns.keys():
+        """Read how long windows are by phase; empty where no table that we may read says so."""
+        if not _has(self._conn, "ref_coin_phases", {"id", "interval_seconds"}):
             return {}
         return dict(self._conn.execute(_PHASES, (_MOST_PHASES,)).fetchall())
 
@@ -211,8 +211,8 @@ class ComparedTable:
             to_us: And not later than this.
             mint: Of this coin alone; None: of all.
         """
-        columns = _types(self._conn, "discovered_coins")
-        if not {"token_address", "initial_buy_sol", "discovered_at"} <= columns.keys():
+        needed = {"token_address", "initial_buy_sol", "discovered_at"}
+        if not _has(self._conn, "discovered_coins", needed):
             return {}
         values = {"from": to_datetime(from_us), "to": to_datetime(to_us), "mint": mint}
         with self._conn.cursor(binary=True) as cursor:
@@ -281,7 +281,13 @@ _ALL_DIGITS: Final = 1_000
 
 
 def _types(conn: Connection, table: str) -> dict[str, str]:
+    """List the columns of a table with their types; none: there is no such table."""
     return dict(conn.execute(_COLUMNS, (table,)).fetchall())
+
+
+def _has(conn: Connection, table: str, columns: set[str]) -> bool:
+    """Say whether a table that may be missing has these columns, and lets us read them."""
+    return columns <= dict(conn.execute(_READABLE, (table,)).fetchall()).keys()
 
 
 def _digits(type_name: str) -> int:

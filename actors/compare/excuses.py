@@ -125,7 +125,7 @@ def _early_graduation(hour: HourRows, graduation: Graduation | None) -> Excuse |
     sol = graduation.reserves_lamports / _LAMPORTS_PER_SOL
     theirs = hour.coin.theirs
     ended = f"their rows end at {clock(theirs[-1].end_us)}" if theirs else "they have no row"
-    says = f"{ended}, and the virtual reserves have reached {sol:.1f} SOL"
+    says = f"{ended}, the virtual reserves have reached {sol:.1f} SOL"
     return Excuse(Reason.EARLY_GRADUATION, says, ours=lacking)
 
 
@@ -160,7 +160,7 @@ def _lost(hour: HourRows) -> Excuse | None:
         return None
     lacking = (place for place, span in zip(hour.our_places, spans, strict=True) if span)
     more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
-    says = f"their rows have a hole at {span_text(min(touched))}{more}"
+    says = f"a hole in their rows at {span_text(min(touched))}{more}"
     return Excuse(Reason.LOST, says, ours=frozenset(lacking))
 
 

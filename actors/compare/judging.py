@@ -226,16 +226,16 @@ class _Judge:
             self.moved = self._moved()
             return agreeing
         if self._explained([]):
-            return Reason.WINDOWS, f"{self._says()}; they may lie in windows over the hour's ends"
+            return Reason.WINDOWS, f"windows over the hour's ends: {self._says()}"
         excuses = excuses_of(self.hour.rows, graduation, self._differs)
         for excuse in excuses:
             if self._explained([excuse]):
-                return excuse.reason, f"{self._says()}; {excuse.says}"
+                return excuse.reason, f"{excuse.says}: {self._says()}"
         if len(excuses) > 1 and self._explained(excuses):
             first = max(excuses, key=self._trades_of)
             says = "; ".join(each.says for each in excuses)
-            return first.reason, f"{self._says()}; {says}"
-        return Reason.OTHER, f"{self._says()}; nothing explains it"
+            return first.reason, f"{says}: {self._says()}"
+        return Reason.OTHER, f"nothing explains it: {self._says()}"
 
     def _agreeing(self) -> tuple[Reason, str] | None:
         theirs, ours = self.hour.theirs, self.hour.ours
@@ -244,7 +244,7 @@ class _Judge:
         if theirs.figures == ours.figures and theirs.prices == ours.prices:
             return Reason.WINDOWS, "all figures are equal, the rows lie otherwise"
         if self.differs_by_rounding and self._prices_agree:
-            return Reason.ROUNDING, f"{self._says()}; their columns round that away"
+            return Reason.ROUNDING, f"rounded: {self._says()}"
         return None
 
     def _says(self) -> str:

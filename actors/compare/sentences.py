@@ -14,7 +14,7 @@ _LAMPORTS_PER_SOL: Final = 1_000_000_000
 
 
 def difference(differs: Figures) -> str:
-    """Say what they have more or fewer than we; empty where that is nothing.
+    """Say what they have more or fewer than we, such as `1 buy fewer`; empty: nothing.
 
     Args:
         differs: Their figures less ours.
@@ -23,17 +23,17 @@ def difference(differs: Figures) -> str:
     words = [*_count(buys, "buy"), *_count(sells, "sell"), *_sol(volume, "SOL")]
     if not volume:
         words += [*_sol(bought, "SOL bought"), *_sol(sold, "SOL sold")]
-    return f"they have {', '.join(words)}" if words else ""
+    return ", ".join(words)
 
 
 def price_difference(theirs: Prices, ours: Prices, precision: Precision) -> str:
     """Say which price differs, the high first."""
     if theirs.high_sol is None and ours.high_sol is not None:
-        return f"they have no price, ours go up to {_price(ours.high_sol)}"
+        return f"no price, ours go up to {_price(ours.high_sol)}"
     if not precision.same_price(theirs.high_sol, ours.high_sol):
-        return f"their high is {_price(theirs.high_sol)}, ours {_price(ours.high_sol)}"
+        return f"a high of {_price(theirs.high_sol)}, ours {_price(ours.high_sol)}"
     if not precision.same_price(theirs.low_sol, ours.low_sol):
-        return f"their low is {_price(theirs.low_sol)}, ours {_price(ours.low_sol)}"
+        return f"a low of {_price(theirs.low_sol)}, ours {_price(ours.low_sol)}"
     return "the prices differ in their last digits"
 
 

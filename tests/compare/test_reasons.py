@@ -35,7 +35,7 @@ def test_volumes_within_half_a_digit_of_each_row_are_rounding() -> None:
     ours = [our(0, 1, sol=0.123456501), our(5, 1, sol=0.2)]
 
     assert reasons(theirs, ours) == ["rounding"]
-    assert says(theirs, ours) == ("they have 0.000000499 SOL more; their columns round that away")
+    assert says(theirs, ours) == "rounded: 0.000000499 SOL more"
 
 
 def test_volumes_off_by_more_than_the_digits_are_no_rounding() -> None:
@@ -76,9 +76,7 @@ def test_trades_of_a_window_over_the_hours_end_are_windows_in_both_hours() -> No
     first, second = hours_of(theirs, ours, hours=2)
 
     assert (first.reason, second.reason) == ("windows", "windows")
-    assert first.says == (
-        "they have 2 buys fewer, 2 SOL less; they may lie in windows over the hour's ends"
-    )
+    assert first.says == ("windows over the hour's ends: 2 buys fewer, 2 SOL less")
     assert (first.theirs.trades, first.ours.trades) == (8, 10)
     assert (second.theirs.trades, second.ours.trades) == (6, 4)
 
@@ -150,7 +148,7 @@ def test_hole_between_two_rows_with_trades_of_ours_is_a_lost_flush() -> None:
 
     assert reasons(theirs, ours) == ["lost"]
     assert says(theirs, ours) == (
-        "they have 4 buys fewer, 4 SOL less; their rows have a hole at 12:16:42 .. 12:16:47"
+        "a hole in their rows at 12:16:42 .. 12:16:47: 4 buys fewer, 4 SOL less"
     )
 
 
@@ -191,8 +189,8 @@ def test_rows_that_end_where_the_reserves_reach_their_graduation_ended_early() -
 
     assert reasons(theirs, ours, hours=2) == ["early_graduation", "early_graduation"]
     assert hours_of(theirs, ours, hours=2)[0].says == (
-        "they have 6 buys fewer, 6 SOL less; their rows end at 12:16:47, and the virtual reserves "
-        "have reached 86.0 SOL"
+        "their rows end at 12:16:47, the virtual reserves have reached 86.0 SOL: 6 buys fewer, 6 "
+        "SOL less"
     )
 
 
@@ -223,7 +221,7 @@ def test_a_buy_less_as_large_as_the_creators_is_the_creators() -> None:
 
     assert reasons([their(122, 7)], CREATED, creators_buys=bought) == ["creators_buy"]
     assert says([their(122, 7)], CREATED, creators_buys=bought) == (
-        "they have 1 buy fewer, 1 SOL less; the creator's own buy of 1 SOL is in our first row"
+        "the creator's own buy of 1 SOL is in our first row: 1 buy fewer, 1 SOL less"
     )
 
 
@@ -245,7 +243,7 @@ def test_creators_buy_is_in_the_first_row_of_a_coin_alone() -> None:
 def test_coin_without_a_row_of_theirs_is_only_ours() -> None:
     assert reasons([], [our(100, 3)]) == ["only_ours"]
     assert says([], [our(100, 3)]) == (
-        "they have 3 buys fewer, 3 SOL less; they have no row of it in this hour"
+        "they have no row of it in this hour: 3 buys fewer, 3 SOL less"
     )
 
 
@@ -261,7 +259,9 @@ def test_rows_before_their_first_and_behind_their_last_are_only_ours() -> None:
     ours = [our(500, 2), our(995, 4), our(1_000, 4), our(2_000, 2)]
 
     assert reasons(theirs, ours) == ["only_ours"]
-    assert says(theirs, ours).endswith("they have no row of it before 12:16:36 and behind 12:16:47")
+    assert says(theirs, ours) == (
+        "they have no row of it before 12:16:36 and behind 12:16:47: 4 buys fewer, 4 SOL less"
+    )
 
 
 # We lack trades.
@@ -273,7 +273,7 @@ def test_their_rows_over_a_gap_of_the_whole_feed_are_a_gap() -> None:
 
     assert reasons(theirs, ours, {None: [(1_001, 1_006)]}) == ["gap"]
     assert says(theirs, ours, {None: [(1_001, 1_006)]}) == (
-        "they have 4 buys more, 4 SOL more; our feed_gaps has 12:16:41 .. 12:16:46"
+        "our feed_gaps has 12:16:41 .. 12:16:46: 4 buys more, 4 SOL more"
     )
 
 
@@ -297,9 +297,7 @@ def test_hour_that_a_gap_covers_is_a_gap_and_not_only_theirs() -> None:
 
     assert reasons(theirs, [], {None: [(0, 3_600)]}) == ["gap"]
     assert reasons(theirs, []) == ["only_theirs"]
-    assert says(theirs, []) == (
-        "they have 4 buys more, 4 SOL more; we have no row of it in this hour"
-    )
+    assert says(theirs, []) == ("we have no row of it in this hour: 4 buys more, 4 SOL more")
 
 
 def test_rows_before_our_first_and_behind_our_last_are_only_theirs() -> None:
@@ -326,7 +324,7 @@ def test_more_trades_of_theirs_without_a_reason_are_other() -> None:
     ours = [our(995, 4), our(1_000, 4)]
 
     assert reasons(theirs, ours) == ["other"]
-    assert says(theirs, ours) == "they have 2 buys more, 2 SOL more; nothing explains it"
+    assert says(theirs, ours) == "nothing explains it: 2 buys more, 2 SOL more"
 
 
 def test_a_buy_for_a_sell_is_other() -> None:
@@ -335,8 +333,7 @@ def test_a_buy_for_a_sell_is_other() -> None:
 
     assert reasons(theirs, ours) == ["other"]
     assert says(theirs, ours) == (
-        "they have 1 buy more, 1 sell fewer, 1 SOL bought more, 1 SOL sold less; nothing explains"
-        " it"
+        "nothing explains it: 1 buy more, 1 sell fewer, 1 SOL bought more, 1 SOL sold less"
     )
 
 
@@ -344,7 +341,4 @@ def test_another_price_of_the_same_trades_is_other() -> None:
     theirs = [their(5, 4, low_sol=None, high_sol=None)]
 
     assert reasons(theirs, [our(0, 4)]) == ["other"]
-    assert (
-        says(theirs, [our(0, 4)])
-        == "they have no price, ours go up to 3e-08 SOL; nothing explains it"
-    )
+    assert says(theirs, [our(0, 4)]) == "nothing explains it: no price, ours go up to 3e-08 SOL"
