@@ -19,18 +19,21 @@ US_PER_SECOND: Final = 1_000_000
 
 
 def instant(_context: Context, _option: Parameter, given: str | None) -> int | None:
-    """Read a duration before now, or an ISO time (UTC unless it says), as microseconds UTC."""
+    """Read a duration before now, or an ISO time (UTC unless it says), as microseconds UTC.
+
+    What is before 1970 is 1970, when no row was there yet.
+    """
     if given is None:
         return None
     match = re.fullmatch(r"(\d{1,9})([smhd])", given.strip())
     if match:
-        return now_us() - int(match[1]) * _UNITS_S[match[2]] * US_PER_SECOND
+        return max(0, now_us() - int(match[1]) * _UNITS_S[match[2]] * US_PER_SECOND)
     try:
         at = datetime.fromisoformat(given.strip())
     except ValueError:
         text = f"{given!r} is neither a duration such as 10m nor a time in ISO 8601."
         raise click.BadParameter(text) from None
-    return to_us(at if at.tzinfo else at.replace(tzinfo=UTC))
+    return max(0, to_us(at if at.tzinfo else at.replace(tzinfo=UTC)))
 
 
 def now_us() -> int:

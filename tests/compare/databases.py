@@ -17,6 +17,7 @@ from tests.support.original import COLUMNS, OriginalRow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+PASSWORD = "hunter2hunter2"
 NOON = datetime(2025, 10, 1, 12, tzinfo=UTC)
 
 
@@ -39,6 +40,11 @@ def execute(dsn: str, text: str, values: Any = None) -> None:
     """Run one statement and commit."""
     with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as cursor:
         cursor.execute(text, values)
+
+
+def logged_in(dsn: str, role: str) -> str:
+    """Name the same database, for another role."""
+    return dsn.replace("//mintwatch@", f"//{role}:{PASSWORD}@")
 
 
 def insert_rows_of_original(dsn: str, rows: Iterable[OriginalRow]) -> int:
