@@ -32,6 +32,11 @@ class OriginalBuffer:
             "micro_trades": 0,
         }  # fmt: skip
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What the buffer holds, by the names that the program gives it."""
+        return self._buffer
+
     def process_trade(self, data: dict[str, Any]) -> None:
         buf = self._buffer
         sol = float(data.get("solAmount", 0))

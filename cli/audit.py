@@ -5,11 +5,8 @@ Unlike its neighbours it asks no service: it reads the journal and the database 
 
 from __future__ import annotations
 
-import re
 import sys
-import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,13 +15,13 @@ import psycopg
 from actors.audit.report import ORDER, WRONG, AuditReport, AuditVerdict, shown
 from actors.audit.run import FOREVER_US, JOURNAL, Question, audit
 from cli.client import settings_of_caller
+from cli.database import dsn_of
 from cli.output import as_json_option, say
 from cli.tables import pairs, table
+from cli.times import instant, iso
 from db.audit import AuditQueries
-from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseError, one_line
 from db.pool import connect
-from db.values import to_us
 from settings import SettingsError
 from settings.store import HISTORY_BOUND, SettingsStore
 
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
 
 EXIT_NOTHING_CHECKED: Final = 3
 EXIT_DIFFERENCE: Final = 4
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_US_PER_SECOND: Final = 1_000_000
 _LAMPORTS_PER_SOL: Final = 1_000_000_000
 _LINES: Final = 50
 """Findings shown to a person; `--json` has up to 1,000 of each verdict."""
@@ -45,24 +40,9 @@ _MOST_SHOWN: Final = 3
 """Columns of a difference shown in a line."""
 
 
-def _instant(_context: click.Context, _option: click.Parameter, given: str | None) -> int | None:
-    """Read a duration before now, or an ISO time (UTC unless it says), as microseconds UTC."""
-    if given is None:
-        return None
-    match = re.fullmatch(r"(\d{1,9})([smhd])", given.strip())
-    if match:
-        return _now_us() - int(match[1]) * _UNITS_S[match[2]] * _US_PER_SECOND
-    try:
-        at = datetime.fromisoformat(given.strip())
-    except ValueError:
-        text = f"{given!r} is neither a duration such as 10m nor a time in ISO 8601."
-        raise click.BadParameter(text) from None
-    return to_us(at if at.tzinfo else at.replace(tzinfo=UTC))
-
-
 @click.command("audit")
-@click.option("--since", callback=_instant, default="10m", help="90s, 10m, 2h, 1d, or an ISO time.")
-@click.option("--until", callback=_instant, help="The same; else up to now.")
+@click.option("--since", callback=instant, default="10m", help="90s, 10m, 2h, 1d, or an ISO time.")
+@click.option("--until", callback=instant, help="The same; else up to now.")
 @click.option("--mint", help="This coin alone.")
 @as_json_option
 def audit_command(*, since: int, until: int | None, mint: str | None, as_json: bool) -> None:
@@ -88,10 +68,6 @@ def audit_command(*, since: int, until: int | None, mint: str | None, as_json: b
     report = _audited(settings, question)
     say(_answer(report, since, until), _lines(report), as_json=as_json)
     sys.exit(_exit_code(report))
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000
 
 
 def _exit_code(report: AuditReport) -> int:
@@ -131,24 +107,13 @@ def _audited(settings: Settings, question: Question) -> AuditReport:
 def _open_rows(settings: Settings, stack: ExitStack) -> tuple[AuditQueries | None, str | None]:
     """Open the rows to read, or say why that is not possible."""
     try:
-        dsn = _dsn(settings, stack)
+        dsn = dsn_of(settings, stack)
         conn = connect(dsn, application_name="mintwatch audit", autocommit=True)
         stack.callback(conn.close)
         conn.read_only = True
     except (DatabaseError, psycopg.Error) as error:
         return None, one_line(error)
     return AuditQueries(conn), None
-
-
-def _dsn(settings: Settings, stack: ExitStack) -> str:
-    if settings.db_dsn is not None:
-        return settings.db_dsn.get_secret_value()
-    server = EmbeddedPostgres(settings.state_dir)
-    was_running = server.status().running
-    dsn = server.start()
-    if not was_running:
-        stack.callback(server.stop)
-    return dsn
 
 
 def _through(settings: Settings, rows: AuditQueries | None, question: Question) -> AuditReport:
@@ -168,8 +133,8 @@ def _answer(report: AuditReport, since_us: int, until_us: int | None) -> dict[st
     counts = {verdict.value: report.counts[verdict] for verdict in ORDER if verdict not in WRONG}
     wrong = {verdict.value: [shown(f) for f in report.findings[verdict]] for verdict in WRONG}
     return {
-        "since": _iso(since_us),
-        "until": None if until_us is None else _iso(until_us),
+        "since": iso(since_us),
+        "until": None if until_us is None else iso(until_us),
         "checked": report.checked,
         "ok": report.counts[AuditVerdict.OK],
         **counts,
@@ -204,10 +169,5 @@ def _cells(finding: AuditFinding) -> tuple[Any, ...]:
             f"{each.column} is {each.row}, should be {each.computed}"
             for each in finding.differences[:_MOST_SHOWN]
         )
-    window = f"{_iso(finding.start_us)} .. {_iso(finding.end_us)[11:]}"
+    window = f"{iso(finding.start_us)} .. {iso(finding.end_us)[11:]}"
     return finding.verdict.value, finding.mint, window, finding.trades, reason
-
-
-def _iso(us: int) -> str:
-    at = datetime.fromtimestamp(us // _US_PER_SECOND, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{us % _US_PER_SECOND:06d}Z"

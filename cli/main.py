@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "phases": "cli.phases:phases",
     "dead-letters": "cli.dead_letters:dead_letters",
     "audit": "cli.audit:audit_command",
+    "compare": "cli.compare:compare_command",
     "simulate": "simulator.cli:simulate",
     "replay": "simulator.cli:replay",
     "record": "simulator.cli:record",

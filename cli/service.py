@@ -14,8 +14,8 @@ import click
 import psycopg
 import structlog
 
+from cli.database import dsn_of
 from db import migrate
-from db.embedded.server import EmbeddedPostgres
 from db.errors import DatabaseError
 from settings import (
     Settings,
@@ -116,7 +116,7 @@ def migrate_command() -> None:
     settings = _settings(os.environ)
     with ExitStack() as stack:
         try:
-            dsn = _dsn_for_migration(settings, stack)
+            dsn = dsn_of(settings, stack)
             applied = migrate(dsn)
         except (DatabaseError, psycopg.OperationalError) as error:
             said = Redactor(secret_values(settings)).text(str(error).strip())
@@ -125,17 +125,6 @@ def migrate_command() -> None:
     for name in applied:
         click.echo(f"applied {name}")
     click.echo(f"{len(applied)} migrations applied; the tables are up to date.")
-
-
-def _dsn_for_migration(settings: Settings, stack: ExitStack) -> str:
-    if settings.db_dsn is not None:
-        return settings.db_dsn.get_secret_value()
-    server = EmbeddedPostgres(settings.state_dir)
-    was_running = server.status().running
-    dsn = server.start()
-    if not was_running:
-        stack.callback(server.stop)
-    return dsn
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:

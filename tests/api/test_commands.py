@@ -93,6 +93,7 @@ def test_commands_are_those_that_are_promised() -> None:
         "actors",
         "audit",
         "check",
+        "compare",
         "config",
         "dead-letters",
         "migrate",
