@@ -15,8 +15,9 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from db.encoding import prepare_session
 from db.errors import DatabaseError
-from db.pool import connect
+from db.pool import connection_string
 from db.values import MicrosLoader, to_datetime
 
 if TYPE_CHECKING:
@@ -74,12 +75,10 @@ WHERE discovered_at > %(from)s AND discovered_at <= %(to)s AND initial_buy_sol >
   AND (%(mint)s::text IS NULL OR token_address = %(mint)s)
 LIMIT %(most)s
 """
-# Room for the sort, a plan for all rows, and patience while the other side sorts.
-_PREPARATIONS: Final = (
-    "SET LOCAL work_mem = '32MB'",
-    "SET LOCAL cursor_tuple_fraction = 1.0",
-    "SET LOCAL idle_in_transaction_session_timeout = 0",
-)
+_SET: Final = """
+SELECT set_config(name, value, true)
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours(name, value)
+"""
 
 
 class Side(Enum):
@@ -123,8 +122,7 @@ class ComparedTable:
         self._side = side
         conn.read_only = True
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        for text in _PREPARATIONS:
-            conn.execute(text)
+        _prepare(conn)
         self._types = _types(conn, _TABLE)
         self._check()
 
@@ -263,18 +261,30 @@ class ComparedTable:
 
 
 def open_compared(dsn: str, side: Side) -> Connection:
-    """Open a connection for one side; blocks as `db.pool.connect` does.
+    """Open a connection for one side; nothing of its session is changed. Blocks as `connect` does.
 
     Raises:
         DsnError: The string cannot be used.
         psycopg.OperationalError: The server cannot be reached or refuses.
     """
-    return connect(
-        dsn,
-        application_name=f"mintwatch compare ({side.value})",
-        statement_timeout_s=STATEMENT_S,
-        lock_timeout_s=_LOCK_S,
-    )
+    conninfo = connection_string(dsn, application_name=f"mintwatch compare ({side.value})")
+    return psycopg.connect(conninfo, prepare_threshold=None)
+
+
+def _prepare(conn: Connection) -> None:
+    """Set what the transaction needs, for it alone: a pooler may give its session to others."""
+    settings = {
+        "statement_timeout": f"{round(STATEMENT_S * 1000)}ms",
+        "lock_timeout": f"{round(_LOCK_S * 1000)}ms",
+        "timezone": "UTC",
+        "extra_float_digits": "1",
+        # Room for the sort, a plan for all rows, and patience while the other side sorts.
+        "work_mem": "32MB",
+        "cursor_tuple_fraction": "1.0",
+        "idle_in_transaction_session_timeout": "0",
+    }
+    conn.execute(_SET, {"names": list(settings), "values": list(settings.values())})
+    prepare_session(conn, for_transaction=True)
 
 
 _ALL_DIGITS: Final = 1_000

@@ -62,17 +62,24 @@ def fitting(conn: psycopg.Connection[Any]) -> Callable[[str, int], str]:
     return fit
 
 
-def prepare_session(conn: psycopg.Connection[Any]) -> None:
+def prepare_session(conn: psycopg.Connection[Any], *, for_transaction: bool = False) -> None:
     """Let a session on a SQL_ASCII database read every text; others need nothing. Blocks briefly.
 
     LATIN1 is for the protocol alone: every byte is a character of it, so the server and the driver
     accept all of them, in notifications as well.
+
+    Args:
+        conn: The session.
+        for_transaction: It has a transaction, and keeps the encoding until the end of that alone.
     """
     if conn.info.parameter_status("server_encoding") != "SQL_ASCII":
         return
-    conn.execute("SET client_encoding TO 'LATIN1'")
-    if not conn.autocommit:
-        conn.commit()
+    if for_transaction:
+        conn.execute("SET LOCAL client_encoding TO 'LATIN1'")
+    else:
+        conn.execute("SET client_encoding TO 'LATIN1'")
+        if not conn.autocommit:
+            conn.commit()
     for name in ("text", "varchar", "bpchar", "name"):
         conn.adapters.register_loader(name, _AnyText)
         conn.adapters.register_loader(name, _AnyBinaryText)

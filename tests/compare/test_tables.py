@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import psycopg2
 import pytest
 
+from db.compare import ComparedTable, Side, open_compared
 from tests.compare import cases
 from tests.compare.databases import ask, at, execute, insert, logged_in, make_theirs, run
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresServer
 
 
 @pytest.mark.parametrize(
@@ -79,6 +86,42 @@ def test_coins_come_in_the_order_of_their_bytes(theirs: str, ours: str) -> None:
         insert(ours, mint, 5, 0)
 
     assert ask(theirs, ours).reasons == {"same": 10}
+
+
+def test_database_that_knows_no_encoding_is_read(
+    postgres_server: PostgresServer, ours: str
+) -> None:
+    theirs = postgres_server.dsn("bytes")
+    conn = psycopg2.connect(postgres_server.dsn("postgres"))
+    conn.autocommit = True
+    conn.cursor().execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0")
+    conn.close()
+    make_theirs(theirs)
+    for their_mint, our_mint in (("A", "A"), ("B", "\u00e9")):
+        insert(theirs, their_mint, 5)
+        insert(ours, our_mint, 5, 0)
+    execute(theirs, r"UPDATE coin_metrics SET mint = E'\303\251' WHERE mint = 'B'")
+
+    answer = ask(theirs, ours)
+
+    postgres_server.drop_database("bytes")
+    assert answer.reasons == {"same": 2}
+
+
+def test_session_is_left_as_it_was(theirs: str) -> None:
+    """A pooler may give it to others."""
+    names = ("statement_timeout", "lock_timeout", "work_mem", "transaction_read_only")
+    show = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    with open_compared(theirs, Side.THEIRS) as conn:
+        before = conn.execute(show).fetchone()
+        conn.rollback()
+        ComparedTable(conn, Side.THEIRS)
+        inside = conn.execute(show).fetchone()
+        conn.rollback()
+        conn.read_only = None
+
+        assert conn.execute(show).fetchone() == before
+    assert inside == ("2min", "10s", "32MB", "on")
 
 
 @pytest.mark.parametrize("tables", ["ALL TABLES IN SCHEMA public", "coin_metrics, feed_gaps"])
