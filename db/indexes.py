@@ -35,6 +35,12 @@ _PAUSE_S: Final = 0.3
 """After giving way, for those who have waited behind us."""
 _PROGRESS_S: Final = 10.0
 
+_IS_BEING_MADE: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_stat_progress_create_index
+        WHERE datname = current_database() AND index_relid = to_regclass(quote_ident(%s)))
+"""
+
 
 @dataclass(frozen=True)
 class _Index:
@@ -79,13 +85,16 @@ def giving_way(action: Callable[[], _Result], patience_s: float) -> _Result:
         patience_s: After how long the error is raised.
     """
     until_s = time.monotonic() + patience_s
+    is_said = False
     while True:
         try:
             return action()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             if time.monotonic() >= until_s:
                 raise
-            _log.info("giving_way", cause="a table is locked by another session")
+            if not is_said:
+                _log.info("giving_way", cause="a table is locked by another session")
+                is_said = True
             time.sleep(min(_PAUSE_S, patience_s))
 
 
@@ -121,6 +130,7 @@ class _Making:
 
     def make(self) -> None:
         index = self._index
+        self._wait_for_others()
         if _validity(self._conn, index.name) is True:
             return
         if not index.unique and has_index_on(self._conn, index.table, list(index.columns)):
@@ -131,6 +141,15 @@ class _Making:
         else:
             with _progress(self._dsn, index):
                 self._while_others_work(columns)
+
+    def _wait_for_others(self) -> None:
+        """Wait while a session makes the index whose client was killed: it goes on to its end."""
+        is_said = False
+        while self._conn.execute(_IS_BEING_MADE, (self._index.name,)).fetchone() == (True,):
+            if not is_said:
+                _log.info("waiting_for_index", index=self._index.name)
+                is_said = True
+            time.sleep(_PAUSE_S)
 
     def _partition_key_left(self) -> list[str]:
         """Give the columns by which the table is partitioned and which the index lacks."""
@@ -148,7 +167,8 @@ class _Making:
         left = [name for (name,) in rows.fetchall() if name not in index.columns]
         if left and (None in left or not index.takes_more):
             raise MigrationError(
-                f"{index.table} is partitioned by {', '.join(map(str, left))}, so no row can be "
+                f"{index.table} is partitioned by "
+                f"{', '.join(name or 'an expression' for name in left)}, so no row can be "
                 f"made unique by {' and '.join(index.columns)}, which mintwatch needs: partition "
                 f"it by one of these, or rename it (ALTER TABLE {index.table} RENAME TO "
                 f"{index.table}_old), then start again."

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -24,7 +25,7 @@ from tests.db.test_migrate import ALL, ORIGINAL_METRICS, column_type, read, run
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, MutableMapping
 
     from tests.support.postgres import PostgresServer
 
@@ -284,17 +285,58 @@ def test_indexes_on_large_tables_are_made_while_others_write(empty_dsn: str) -> 
 
 @pytest.mark.usefixtures("every_table_is_large")
 def test_index_that_was_broken_off_is_begun_anew(empty_dsn: str) -> None:
-    run(empty_dsn, ORIGINAL_METRICS)
-    with psycopg.connect(empty_dsn) as reader:
+    migrate(empty_dsn)
+    run(empty_dsn, "DROP INDEX coin_metrics_time")
+    with psycopg.connect(empty_dsn) as writer:
         # An older transaction, which a concurrent index waits for.
-        reader.execute("SELECT count(*) FROM coin_metrics")
+        writer.execute("INSERT INTO coin_metrics (mint) VALUES ('C')")
         with pytest.raises(MigrationError, match="locked by another session"):
             migrate(empty_dsn, lock_timeout_s=0.05, patience_s=0.2)
-    reader.close()
+        assert ("coin_metrics_time", False) in our_indexes(empty_dsn)
+    writer.close()
 
     migrate(empty_dsn)
 
     assert our_indexes(empty_dsn) == MADE
+
+
+@pytest.mark.usefixtures("every_table_is_large")
+def test_index_that_the_server_still_makes_for_a_killed_client_is_waited_for(
+    empty_dsn: str,
+) -> None:
+    migrate(empty_dsn)
+    run(empty_dsn, "DROP INDEX coin_metrics_time")
+    making = "CREATE INDEX CONCURRENTLY coin_metrics_time ON coin_metrics (timestamp DESC)"
+    with psycopg.connect(empty_dsn) as writer:
+        writer.execute("INSERT INTO coin_metrics (mint) VALUES ('C')")
+        killed = threading.Thread(target=lambda: execute(empty_dsn, making))
+        killed.start()
+        wait_until(lambda: is_being_made(empty_dsn), what="an index that is being made")
+        with capture_logs() as logs:
+            again = threading.Thread(target=lambda: migrate(empty_dsn))
+            again.start()
+            wait_until(lambda: "waiting_for_index" in events(logs), what="somebody who waits")
+            writer.rollback()
+            again.join(20)
+            killed.join(20)
+    writer.close()
+
+    assert not again.is_alive()
+    assert our_indexes(empty_dsn) == MADE
+    assert "making_index" not in events(logs)
+
+
+def execute(dsn: str, statement: str) -> None:
+    with connect(dsn, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def is_being_made(dsn: str) -> bool:
+    return read(dsn, "SELECT count(*) FROM pg_stat_progress_create_index") != [(0,)]
+
+
+def events(logs: Iterable[MutableMapping[str, Any]]) -> list[str]:
+    return [str(each["event"]) for each in list(logs)]
 
 
 PARTITIONED = """
