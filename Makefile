@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --group build --upgrade --univer
 	--generate-hashes --no-annotate --quiet --custom-compile-command 'make packages'
 QUICK := 'not system and not root and not soak'
 
-.PHONY: venv packages run test test-system soak bench lint format clean
+.PHONY: venv packages advisories run test test-system soak bench lint format clean
 
 venv: $(STAMP)
 
@@ -28,6 +28,11 @@ packages: venv
 	$(COMPILE) --output-file $(PACKAGES) --all-extras
 	$(COMPILE) --output-file $(IMAGE)/requirements.txt
 	$(COMPILE) --output-file $(IMAGE)/requirements-embedded.txt --extra embedded
+
+# Which of these packages have known holes; asks the package index, which has to know advisories.
+advisories: venv
+	$(BIN)/python -m pip install --quiet 'pip-audit>=2.9'
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement $(PACKAGES)
 
 run: venv
 	@$(BIN)/mintwatch run --demo
