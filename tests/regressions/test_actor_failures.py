@@ -89,7 +89,7 @@ class Parrot(Actor):
 
 
 class PinnedParrot(Parrot):
-    pinned = True
+    own_thread = True
 
 
 def making(kind: type[Parrot], notes: list[str]) -> Callable[[Context], Parrot]:
@@ -229,7 +229,7 @@ def test_one_that_fails_and_one_that_hangs_in_the_stop_keep_nobody_else_from_sto
         system.start_child(ChildSpec(name, "parrot", kind, making(kind, notes)))
         wait_until(partial(is_running, system, name), what=f"{name} to run")
 
-    assert system.close(3.0) == ["hangs"]
+    assert system.close(2.0) == ["hangs"]
 
     assert sum(note.endswith("stops") for note in notes) == 2
     go.set()

@@ -119,7 +119,7 @@ class Ours(Actor):
 
 
 class Pinned(Ours):
-    pinned = True
+    own_thread = True
 
 
 class Listener(Actor):
