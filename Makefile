@@ -37,9 +37,8 @@ advisories: venv
 run: venv
 	@$(BIN)/mintwatch run --demo
 
-# Three at a time on two cores: half of the time a test waits for somebody.
 test: venv lint
-	$(BIN)/pytest --numprocesses 3 --dist worksteal -m $(QUICK) $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m $(QUICK) $(PYTEST_ARGS)
 
 # A browser and a Prometheus server: installed with apt-get as root, else named.
 test-system: venv

@@ -177,8 +177,10 @@ def test_no_secret_leaves_a_service_in_trouble(
     log_format: str, own_postgres: PostgresServer, database: str, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
+    # Coins go on being created, so that the webhook is asked whenever it is another one.
+    creates = ["--coins", "400", "--create-rate", "2"]
     with (
-        start_simulator(["simulate", "--coins", "20", "--trades-per-second", "50"]) as market,
+        start_simulator(["simulate", *creates, "--trades-per-second", "50"]) as market,
         start_webhook() as receiver,
         Service(
             state,
